@@ -1,0 +1,48 @@
+# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop. Both set up what they need in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BACKEND ?= dask
+ARGS ?=
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+# Without build isolation: what an isolated build fetches is in no lock, so pyspark and this project are built by the locked setuptools.
+LOCKED := $(PIP) --require-hashes --no-build-isolation -r
+
+.PHONY: run test check lock clean
+
+run: $(VENV)/run.stamp
+	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
+
+test: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "fruits needs Python 3.11, $(PYTHON) is another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The tests' environment is that of a run and more, at the same versions: where it is there, a run needs nothing else.
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+	$(LOCKED) requirements/build.lock
+	$(LOCKED) requirements/run.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
+	$(LOCKED) requirements/dev.lock
+	@touch $@
+
+# Resolves the locks again (needs uv): for Linux on x86-64 and arm64, with hashes, and each a part of the next.
+UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+lock:
+	$(UV) pyproject.toml --extra build --extra dev -o requirements/dev.lock $(UPGRADE)
+	$(UV) pyproject.toml --extra build --extra dask --extra spark -c requirements/dev.lock -o requirements/run.lock
+	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
+
+clean:
+	rm -rf $(VENV) results
