@@ -1,0 +1,99 @@
+"""What a backend must do, and where the backends are found."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+
+from fruits.errors import BadArgument, MissingPackage
+
+if TYPE_CHECKING:
+    from fruits.pca import FittedAxes
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a backend runs. `session`: the caller's own SparkSession or Client, which is then left open."""
+
+    cluster: str = "local"
+    workers: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    session: Any = None
+
+
+class Backend(Protocol):
+    """An engine that distributes work: a session, a map and a fit.
+
+    What is mapped are functions of `fruits`, which know no engine and write their results themselves; only small summaries travel. An
+    eager `map` keeps a lazy engine from booking its work on the next stage.
+    """
+
+    name: str
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `BadArgument` for settings that this engine cannot honour. Opens nothing."""
+
+    def __enter__(self) -> Self:
+        """Opens the session, or takes the caller's."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Closes what `__enter__` opened, and nothing else."""
+
+    @property
+    def workers(self) -> int:
+        """How many items are worked on at a time; known before the session is open."""
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yields `function(item)` for each item, in the order in which they end.
+
+        `function`, items and results are picklable and small. An item whose function raises is tried again a bounded number of times;
+        then `RunFailed` is raised with the cause.
+        """
+
+    def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> "FittedAxes":
+        """The first k principal axes of the features in these Parquet files (URL and rows of each), by the engine's own PCA."""
+
+    def describe(self) -> dict[str, Any]:
+        """Versions, workers, cores and effective configuration, without secrets; before the session is open what is known by then."""
+
+
+def task_name(function: Callable[..., Any]) -> str:
+    """What the engine's web pages call the tasks of a function, which may be partially applied."""
+    name: str = getattr(function, "func", function).__name__
+    return name
+
+
+class Entry(NamedTuple):
+    target: str  # module:class
+    extra: str  # what to install for it
+    session: str  # the top-level package of the sessions that it borrows
+
+
+REGISTRY: dict[str, Entry] = {
+    "dask": Entry("backends.dask:DaskBackend", "dask", "distributed"),
+    "spark": Entry("backends.spark:SparkBackend", "spark", "pyspark"),
+}
+DEFAULT = "dask"
+
+
+def load(name: str) -> type[Backend]:
+    """The backend's class; raises `MissingPackage` where its engine is not installed."""
+    entry = REGISTRY[name]
+    module, attribute = entry.target.split(":")
+    try:
+        backend: type[Backend] = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as missing:
+        raise MissingPackage(f"the backend {name} cannot run: the package {missing.name}", entry.extra) from missing
+    return backend
+
+
+def name_for(session: Any) -> str:
+    """Which backend a session belongs to; raises `BadArgument` for one of neither."""
+    packages = {cls.__module__.partition(".")[0] for cls in type(session).__mro__}
+    for name, entry in REGISTRY.items():
+        if entry.session in packages:
+            return name
+    raise BadArgument(f"{type(session).__name__} is no session of a backend", "pass a pyspark.sql.SparkSession or a distributed.Client")

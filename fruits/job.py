@@ -1,0 +1,180 @@
+"""What is to be done: a job's parameters, checked, and the two fingerprints by which results are recognised."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fruits import storage
+from fruits.backend import REGISTRY
+from fruits.errors import BadArgument
+from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PREPROCESSING, WEIGHTS, Engine
+
+SAMPLE = str(Path(__file__).parent / "sample" / "Test")
+DEFAULT_COMPONENTS = 200
+# Pillow refuses to open a picture above this size, whatever its caller allows (twice PIL.Image.MAX_IMAGE_PIXELS).
+PILLOW_MAX_PIXELS = 178_956_970
+MAX_CHUNK_SIZE = 16_384  # 84 MB of features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job's parameters. Raises `BadArgument` when one, or a combination, cannot be honoured.
+
+    `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
+    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide.
+    `options` go raw into the configuration of the engine that distributes the work.
+    """
+
+    input: str = SAMPLE
+    output: str = "results"
+    backend: str | None = None
+    cluster: str | None = None
+    workers: int | None = None
+    patterns: tuple[str, ...] = ("*.jpg", "*.jpeg")
+    engine: Engine = "litert"
+    batch_size: int | None = None
+    chunk_size: int | None = None
+    max_pixels: int = 40_000_000
+    max_file_bytes: int = 64_000_000
+    max_rejected: float = 1.0
+    components: int | float | None = None
+    standardize: bool = False
+    uncentred: bool = False
+    features_only: bool = False
+    projection: str | None = None
+    fresh: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "projection"):
+            if (url := getattr(self, name)) is not None:
+                object.__setattr__(self, name, storage.normalized(str(url)))
+        object.__setattr__(self, "patterns", tuple(self.patterns))
+        object.__setattr__(self, "options", dict(self.options))
+        self._check_names()
+        self._check_numbers()
+        self._check_combinations()
+
+    def _check_names(self) -> None:
+        if self.backend is not None and self.backend not in REGISTRY:
+            raise BadArgument(f"there is no backend {self.backend!r}", f"choose one of: {', '.join(REGISTRY)}")
+        if self.engine not in ENGINES:
+            raise BadArgument(f"there is no engine {self.engine!r}", f"choose one of: {', '.join(ENGINES)}")
+        if self.cluster == "yarn":
+            raise BadArgument(
+                "--cluster yarn is not built yet", "use --cluster local, or the address of a running Spark master or Dask scheduler"
+            )
+        if self.cluster not in (None, "local") and "://" not in str(self.cluster):
+            raise BadArgument(
+                f"{self.cluster!r} is neither local nor an address",
+                "an address looks like spark://host:7077 for Spark, tcp://host:8786 for Dask",
+            )
+        if not self.patterns or not all(self.patterns):
+            raise BadArgument("an empty pattern matches no file", "give for example --pattern '*.jpg'")
+        for pattern in self.patterns:
+            if "/" in pattern:
+                raise BadArgument(f"the pattern {pattern!r} has a slash: patterns match file names", "give the folder as --input")
+        for key in self.options:
+            if any(word in key.lower() for word in ("secret", "password", "token", "credential", "access.key")):
+                raise BadArgument(
+                    f"--set {key}: engines show their configuration in process lists and on web pages",
+                    "leave credentials to the environment, as the AWS tools take them",
+                )
+
+    def _check_numbers(self) -> None:
+        for name in ("workers", "batch_size", "chunk_size", "max_pixels", "max_file_bytes"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise BadArgument(f"{_option(name)} {value!r} is not a whole number above 0", "give 1 or more")
+        if self.chunk_size is not None and self.chunk_size > MAX_CHUNK_SIZE:
+            raise BadArgument(
+                f"--chunk-size {self.chunk_size} is too much: a worker holds the features of a chunk in memory",
+                f"give at most {MAX_CHUNK_SIZE}",
+            )
+        if self.max_pixels > PILLOW_MAX_PIXELS:
+            raise BadArgument(f"--max-pixels {self.max_pixels} is more than Pillow itself opens", f"give at most {PILLOW_MAX_PIXELS}")
+        if not 0 <= self.max_rejected <= 1:
+            raise BadArgument(f"--max-rejected {self.max_rejected!r} is not a share", "give a number from 0 to 1")
+        if self.components is None:
+            return
+        if isinstance(self.components, bool) or not isinstance(self.components, int | float):
+            raise BadArgument(f"--components {self.components!r} is not a number", "give a count such as 200 or a share such as 0.95")
+        if isinstance(self.components, float) and not 0 < self.components <= 1:
+            raise BadArgument(
+                f"--components {self.components!r} is not a share of variance above 0 and up to 1",
+                "a number with a point is a share (0.95); for a count leave the point out (200)",
+            )
+        if isinstance(self.components, int) and not 1 <= self.components <= FEATURES:
+            raise BadArgument(
+                f"--components {self.components}: there are {FEATURES} features, so from 1 to {FEATURES} components",
+                "give a count such as 200 or a share such as 0.95",
+            )
+
+    def _check_combinations(self) -> None:
+        fitting = {
+            "--components": self.components is not None,
+            "--standardize": self.standardize,
+        }
+        if self.projection is not None:
+            _refuse(fitting, "--projection", "the projection in the file was fitted with its own")
+        if self.features_only:
+            pca = {**fitting, "--uncentred": self.uncentred, "--projection": self.projection is not None}
+            _refuse(pca, "--features-only", "no PCA is computed")
+        if storage.holds(self.input, self.output):
+            raise BadArgument(
+                f"the output {self.output} lies in the input {self.input}: its files would be the next run's images",
+                "give an --output outside the input folder",
+            )
+
+    @property
+    def effective_batch_size(self) -> int:
+        return self.batch_size or ENGINES[self.engine].batch_size
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter, as JSON holds it."""
+        return {**asdict(self), "patterns": list(self.patterns), "options": dict(self.options)}
+
+    def features_identity(self) -> dict[str, Any]:
+        """What decides an image's features. Not in it: backend, cluster, workers, batch, and which files there are."""
+        return {
+            "input": self.input,
+            "patterns": sorted(self.patterns),
+            "model": MODEL_NAME,
+            "weights": WEIGHTS.sha256,
+            "graph": GRAPH.sha256 if self.engine == "litert" else None,
+            "preprocessing": PREPROCESSING,
+            "precision": "float32",
+            "engine": self.engine,
+            "max_pixels": self.max_pixels,
+            "max_file_bytes": self.max_file_bytes,
+        }
+
+    def projection_identity(self, projection_sha256: str | None) -> dict[str, Any]:
+        """What decides pca_features, given the features: K, scaling, centring, method, or the file that holds a projection."""
+        return {
+            "features": fingerprint(self.features_identity()),
+            "features_only": self.features_only,
+            "components": (self.components or DEFAULT_COMPONENTS) if self.projection is None else None,
+            "standardize": self.standardize,
+            "uncentred": self.uncentred,
+            "method": "native",
+            "projection": projection_sha256,
+        }
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """SHA-256 of the identity's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _refuse(given: Mapping[str, bool], because: str, why: str) -> None:
+    for option, present in given.items():
+        if present:
+            raise BadArgument(f"{option} has no effect with {because}: {why}", f"leave out {option} or {because}")

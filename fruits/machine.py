@@ -1,0 +1,19 @@
+"""What this machine offers."""
+
+import os
+from pathlib import Path
+
+
+def cores() -> int:
+    """Cores that this process may use: its CPU affinity, and a container's quota (cgroup v2 `cpu.max`) where there is one."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return allowed
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+
+
+def memory() -> int:
+    """Bytes of physical memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

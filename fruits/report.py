@@ -1,0 +1,111 @@
+"""The report of a run: `report.json`, which is written last and names every file of the results."""
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import fruits
+from fruits.errors import BadArgument
+from fruits.storage import Folder, StoredFile
+
+REPORT = "report.json"
+SCHEMA_VERSION = 1
+# The order in which stages are reported. The listing runs before the session is opened, so that bad input is refused first.
+STAGES = ("start", "list", "featurize", "fit", "project", "export")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`seconds` on the wall clock; `images` that the stage worked on."""
+
+    name: str
+    seconds: float
+    images: int
+
+    @property
+    def rate(self) -> float | None:
+        """Images a second."""
+        return self.images / self.seconds if self.images and self.seconds else None
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """found = featurized + rejected. `reused`: those of them that an earlier run committed. `ignored`: files that are no images, by why."""
+
+    found: int
+    featurized: int
+    rejected: int
+    reused: int
+    bytes: int
+    ignored: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run was and did.
+
+    `explained_variance`: cumulative share by component. `fingerprint`: of the features, the projection and the images. `job`:
+    every parameter. Times are ISO 8601 in UTC.
+    """
+
+    job: dict[str, Any]
+    fingerprint: dict[str, str]
+    model: dict[str, Any]
+    backend: dict[str, Any]
+    stages: list[Stage]
+    images: ImageCounts
+    rejected_by_reason: dict[str, int]
+    labels: dict[str, int]
+    explained_variance: list[float]
+    started: str
+    finished: str
+    files: list[StoredFile]
+    notes: list[str]
+    linked_folders: list[str]
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str | bytes) -> "RunReport":
+        """Raises `ValueError`, `KeyError` or `TypeError` for what is no report of this schema."""
+        content = json.loads(text)
+        content["stages"] = [Stage(**stage) for stage in content["stages"]]
+        content["images"] = ImageCounts(**content["images"])
+        content["files"] = [StoredFile(**file) for file in content["files"]]
+        return RunReport(**content)
+
+    def files_in(self, folder: str) -> Iterator[StoredFile]:
+        """The results' files in that folder, in the order of their first image."""
+        return (file for file in self.files if file.name.startswith(folder + "/"))
+
+
+def read_report(results: str) -> RunReport:
+    """The report of a results folder; raises `BadArgument` where there is none."""
+    try:
+        return RunReport.from_json(Folder(results).read(REPORT))
+    except FileNotFoundError as missing:
+        raise BadArgument(f"{results} has no {REPORT}: no run has been completed there", "run `python -m fruits` first") from missing
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BadArgument(f"{results}/{REPORT} is no report of schema {SCHEMA_VERSION}: {fault}", "run with --fresh") from fault
+
+
+def versions() -> dict[str, str]:
+    """What the driver runs on; the engines' versions are in what the backend says of itself."""
+    found = {"fruits": fruits.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in ("numpy", "pillow", "pyarrow", "ai-edge-litert", "tensorflow", "tensorflow-cpu"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,123 @@
+"""A results folder: what may be written there, what an earlier run left, and how a new result takes the old one's place.
+
+Files are written under names made from their content; `report.json`, which lists them all, is replaced last, and only then what the old
+report alone named is removed. A reader that starts from the report sees the old result or the new one.
+"""
+
+import json
+import os
+from collections.abc import Collection
+from typing import Any
+
+from fruits.errors import BadArgument, OutputInUse
+from fruits.featurize import FEATURES_FOLDER
+from fruits.job import Job, fingerprint
+from fruits.marker import MARKERS, REJECTS, marker_name
+from fruits.plan import PLAN
+from fruits.project import PCA_FOLDER
+from fruits.report import REPORT, RunReport
+from fruits.storage import WORK, Folder, is_draft
+
+IDENTITY = f"{WORK}/run.json"  # of which features the chunks are
+PROJECTIONS = f"{WORK}/projections"
+CSV = "results.csv"
+REJECTED = "rejected.parquet"
+PROJECTION = "projection.npz"
+# Where nothing but this program's files can be, so that what no report names may be removed.
+OWN_FOLDERS = (FEATURES_FOLDER, PCA_FOLDER, MARKERS, REJECTS, PROJECTIONS)
+
+
+class Results:
+    def __init__(self, job: Job) -> None:
+        self.folder = Folder(job.output)
+        self._identity = job.features_identity()
+        self._fresh = job.fresh
+        self._made = False
+
+    def admit(self) -> None:
+        """Raises `OutputInUse` when the folder holds something else, `BadArgument` when it cannot be written."""
+        self._check_writable()
+        if self.folder.empty():
+            return
+        try:
+            earlier: dict[str, Any] = json.loads(self.folder.read(IDENTITY))
+        except (FileNotFoundError, ValueError) as none:
+            raise OutputInUse(
+                f"{self.folder.url} is not empty, and what it holds is not a result of fruits", "give an empty or a new folder as --output"
+            ) from none
+        differing = [name for name, value in self._identity.items() if earlier.get(name) != value]
+        if differing and not self._fresh:
+            fields = "; ".join(f"{name}: {earlier.get(name)!r} there, {self._identity[name]!r} asked" for name in differing)
+            raise OutputInUse(f"{self.folder.url} holds other features ({fields})", "give another --output, or --fresh to replace them")
+
+    def _check_writable(self) -> None:
+        if not self.folder.local:
+            return
+        place = self.folder.url
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        if not os.path.isdir(place):
+            raise BadArgument(f"{place} is not a folder", "give another --output")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise BadArgument(f"{place} cannot be written: access denied", "give another --output, or ask for the right to write there")
+
+    def begin(self) -> None:
+        """Makes the folder this job's. Raises `BadArgument` when nothing can be written."""
+        try:
+            self._made = not self.folder.exists()
+            if self._fresh:
+                for name in self.folder.names(MARKERS):
+                    self.folder.remove(name)
+            self.folder.write(IDENTITY, json.dumps(self._identity, indent=2).encode())
+        except OSError as failed:
+            raise BadArgument(f"{self.folder.url} cannot be written: {failed.strerror or failed}", "give another --output") from failed
+
+    def withdraw(self) -> None:
+        """Takes `begin` back after a run that committed nothing, where no earlier one did."""
+        if self.folder.names(MARKERS) or REPORT in self.folder.names(""):
+            return
+        self._sweep(set())
+        self.folder.remove(PLAN)
+        self.folder.remove(IDENTITY)
+        for folder in (*OWN_FOLDERS, WORK, *([""] if self._made else [])):
+            self.folder.remove_if_empty(folder)
+
+    def earlier(self) -> RunReport | None:
+        """The report that stands, or None where there is none that this version can read."""
+        try:
+            return RunReport.from_json(self.folder.read(REPORT))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def complete(self, fingerprints: dict[str, str]) -> RunReport | None:
+        """The standing report, if it is of these fingerprints and everything that it names is intact."""
+        report = self.earlier()
+        if report is None or report.fingerprint != fingerprints or not all(self.folder.holds_intact(file) for file in report.files):
+            return None
+        return report
+
+    def publish(self, report: RunReport, chunks: Collection[str]) -> None:
+        """Replaces the report. Before that goes what neither the old nor the new one names, after that what only the old one named."""
+        new = {file.name for file in report.files} | {marker_name(chunk) for chunk in chunks}
+        new |= {f"{REJECTS}/{chunk}.parquet" for chunk in chunks}
+        standing = self.earlier()
+        self._sweep(new | {file.name for file in standing.files} if standing else new)
+        self.folder.write(REPORT, report.to_json().encode())
+        self.folder.remove(PLAN)
+        self._sweep(new)
+        for name in (CSV, PROJECTION):
+            if name not in new:
+                self.folder.remove(name)
+
+    def _sweep(self, keep: set[str]) -> None:
+        for folder in OWN_FOLDERS:
+            for name in self.folder.names(folder):
+                if name not in keep:
+                    self.folder.remove(name)
+        for folder in (WORK, ""):
+            for name in self.folder.names(folder):
+                if is_draft(name):
+                    self.folder.remove(name)
+
+    def fingerprint(self) -> str:
+        return fingerprint(self._identity)

@@ -1,0 +1,80 @@
+"""What a person reads at the end of a run, or before one with `--dry-run`."""
+
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fruits.report import RunReport
+
+
+def show(report: RunReport, console: Console) -> None:
+    output = report.job["output"]
+    console.print(Group(_facts(report), "", _stages(report), "", Text(f"results in {output}", "bold")), soft_wrap=True)
+
+
+def show_plan(plan: dict[str, Any], console: Console) -> None:
+    table = _pairs()
+    backend = plan["backend"]
+    table.add_row("images", f"{plan['images']} ({_size(plan['bytes'])})")
+    table.add_row("of these done", f"{plan['reused']} by an earlier run, {plan['to_featurize']} to featurize")
+    table.add_row("ignored", _counted(plan["ignored"]) or "none")
+    table.add_row("chunks", f"{plan['chunks']}, of up to {plan['largest_chunk']} images")
+    table.add_row("backend", f"{backend['name']}, {backend['workers']} workers, cluster {backend['cluster']}")
+    table.add_row("model", f"{plan['job']['engine']}, {plan['batch_size']} images a batch")
+    for key, value in backend["configuration"].items():
+        table.add_row(key, Text(str(value)))
+    table.add_row("output", Text(plan["job"]["output"]))
+    console.print(table, soft_wrap=True)
+    if plan["nothing_to_do"]:
+        console.print("nothing to do: the results are complete")
+
+
+def _facts(report: RunReport) -> RenderableType:
+    table = _pairs()
+    images = report.images
+    table.add_row("images", f"{images.found} found, {images.featurized} featurized, {images.rejected} rejected, {images.reused} reused")
+    if report.rejected_by_reason:
+        table.add_row("rejected", _counted(report.rejected_by_reason))
+    if report.images.ignored:
+        table.add_row("ignored", _counted(report.images.ignored))
+    by_count = sorted(report.labels.items(), key=lambda item: (-item[1], item[0]))
+    if by_count:
+        largest, smallest = by_count[0], by_count[-1]
+        table.add_row("labels", Text(f"{len(by_count)}: from {largest[1]} ({largest[0]}) to {smallest[1]} ({smallest[0]})"))
+    if report.explained_variance:
+        share = report.explained_variance[-1]
+        table.add_row("components", f"{len(report.explained_variance)}, which explain {share:.4%} of the variance")
+    table.add_row("backend", f"{report.backend['name']}, {report.backend['workers']} workers, cluster {report.backend['cluster']}")
+    return table
+
+
+def _stages(report: RunReport) -> RenderableType:
+    table = Table("stage", box=None, pad_edge=False, header_style="dim")
+    for title in ("seconds", "images", "images/s"):
+        table.add_column(title, justify="right")
+    for stage in report.stages:
+        rate = f"{stage.rate:.0f}" if stage.rate else ""
+        table.add_row(stage.name, f"{stage.seconds:.1f}", str(stage.images or ""), rate)
+    table.add_row("all", f"{sum(stage.seconds for stage in report.stages):.1f}", "", "")
+    return table
+
+
+def _pairs() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _counted(counts: dict[str, int]) -> Text:
+    return Text(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} TB"
