@@ -1,0 +1,1 @@
+"""The engines that distribute the work. Driver side only: no worker imports this package."""

@@ -1,0 +1,198 @@
+"""Dask: a task an item on a distributed scheduler, dask-ml's PCA."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from typing import Any, Self
+
+import dask
+import dask.array as da
+import numpy as np
+import yaml
+from dask.delayed import delayed
+from distributed import Client, LocalCluster, as_completed
+from distributed.scheduler import KilledWorker
+
+from fruits.backend import Item, Result, Settings, task_name
+from fruits.errors import BadArgument, RunFailed
+from fruits.features import read_features
+from fruits.machine import cores
+from fruits.model import FEATURES
+from fruits.pca import FittedAxes, unit_scale
+
+log = logging.getLogger(__name__)
+
+RETRIES = 3
+CONNECT_SECONDS = 10
+# tsqr stacks the R of each block, 1280 rows of it: blocks with fewer rows than some times that would not get smaller.
+BLOCK_ROWS = 8192
+# The statistical profiler of the workers interrupts them every 10 ms, for a page that nobody looks at.
+CONFIGURATION: dict[str, Any] = {"distributed.worker.profile.enabled": False}
+# Ctrl-C in a terminal reaches the workers too; the driver ends them.
+WITHOUT_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+
+
+class DaskBackend:
+    name = "dask"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._client: Client | None = None
+        # What others opened has its own.
+        self._configuration: dict[str, Any] = {}
+        if settings.session is not None:
+            if getattr(settings.session, "asynchronous", False):
+                raise BadArgument("an asynchronous Client cannot be waited for", "pass one made with asynchronous=False")
+            self._client = settings.session
+        elif settings.cluster != "local":
+            if settings.workers is not None:
+                raise BadArgument(
+                    f"--workers: the scheduler at {settings.cluster} has its own workers", "leave it out, or use --cluster local"
+                )
+            if settings.options:
+                raise BadArgument(
+                    f"--set: the scheduler at {settings.cluster} and its workers read their own configuration",
+                    "set it where they are started",
+                )
+            if settings.cluster.partition("://")[0] not in ("tcp", "tls", "ucx", "ws", "wss"):
+                raise BadArgument(f"{settings.cluster} is no address of a Dask scheduler", "it looks like tcp://host:8786")
+        else:
+            self._configuration = {**CONFIGURATION, **_parsed(settings.options)}
+
+    def __enter__(self) -> Self:
+        try:
+            if self._client is None:
+                self._client = self._local() if self._settings.cluster == "local" else self._connected()
+            threads = self._client.nthreads()
+            if not threads:
+                raise RunFailed(f"the scheduler at {self._address} has no workers", "start some, then run this again")
+        except BaseException:
+            self._stack.close()
+            raise
+        if max(threads.values()) > 1:
+            log.warning("workers have up to %d threads, of which one at a time infers: use --nthreads 1", max(threads.values()))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _local(self) -> Client:
+        self._stack.enter_context(dask.config.set(self._configuration))
+        # Loopback only: neither the scheduler nor its dashboard asks for a password.
+        cluster = LocalCluster(
+            n_workers=self.workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            preload=[WITHOUT_INTERRUPTS],
+            # What fails in a task comes back as an exception, and is told once, by us.
+            silence_logs=log.getEffectiveLevel() if log.isEnabledFor(logging.INFO) else logging.CRITICAL,
+        )
+        self._stack.enter_context(cluster)
+        client: Client = self._stack.enter_context(Client(cluster))
+        return client
+
+    def _connected(self) -> Client:
+        try:
+            client: Client = self._stack.enter_context(Client(self._settings.cluster, timeout=CONNECT_SECONDS))
+        except (OSError, ValueError) as failed:
+            raise RunFailed(f"no Dask scheduler answers at {self._settings.cluster}: {failed}", "check the address") from failed
+        return client
+
+    @property
+    def workers(self) -> int:
+        if self._client is not None:
+            return max(1, int(sum(self._client.nthreads().values())))
+        return self._settings.workers or cores()
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "the session is not open"
+        return self._client
+
+    @property
+    def _address(self) -> str:
+        return str(self.client.scheduler_info(n_workers=0)["address"])
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        futures = self.client.map(function, items, pure=False, retries=RETRIES, key=f"fruits-{task_name(function)}")
+        try:
+            for future in as_completed(futures):
+                if future.status != "finished":
+                    raise _failed(future.exception()) from future.exception()
+                yield future.result()
+                future.release()
+        finally:
+            self.client.cancel(futures)
+
+    def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
+        from dask_ml.decomposition import PCA
+
+        x = da.concatenate([self._block(files) for files in _grouped(features)])
+        # An exact solver: "auto" would take the randomized one without power iterations.
+        pca = PCA(n_components=k, svd_solver="tsqr")
+        try:
+            with self.client.as_current():
+                if standardize:
+                    mean, deviation = dask.base.compute(x.mean(axis=0), x.std(axis=0, ddof=1))
+                    scale = unit_scale(mean, deviation)
+                    pca.fit(x * scale)
+                else:
+                    pca.fit(x)
+                    mean, scale = np.asarray(pca.mean_), np.ones(FEATURES)
+                return FittedAxes(mean, scale, np.asarray(pca.components_), np.asarray(pca.explained_variance_ratio_))
+        except (KilledWorker, MemoryError, OSError, ValueError) as failed:
+            raise _failed(failed) from failed
+
+    def _block(self, files: list[tuple[str, int]]) -> da.Array:
+        rows = sum(count for _, count in files)
+        block = delayed(read_features, pure=True)([url for url, _ in files])
+        array: da.Array = da.from_delayed(block, shape=(rows, FEATURES), dtype=np.float64)
+        return array
+
+    def describe(self) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "name": self.name,
+            "cluster": "the caller's session" if self._settings.session is not None else self._settings.cluster,
+            "workers": self.workers,
+            "versions": {package: version(package) for package in ("dask", "distributed", "dask-ml")},
+            "configuration": self._configuration,
+        }
+        if self._client is not None:
+            described["scheduler"] = self._address
+            described["dashboard"] = self._client.dashboard_link
+            described["threads"] = sum(self._client.nthreads().values())
+        return described
+
+
+def _parsed(options: Any) -> dict[str, Any]:
+    """`--set` for Dask: keys that its configuration knows, values as YAML, as in its configuration files."""
+    for key in options:
+        try:
+            dask.config.get(key)
+        except KeyError as unknown:
+            raise BadArgument(
+                f"--set {key}: Dask's configuration has no such key", "its keys are like distributed.worker.memory.target"
+            ) from unknown
+    return {key: yaml.safe_load(value) for key, value in options.items()}
+
+
+def _grouped(features: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    group: list[tuple[str, int]] = []
+    for file in features:
+        group.append(file)
+        if sum(rows for _, rows in group) >= BLOCK_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _failed(cause: BaseException) -> RunFailed:
+    if isinstance(cause, KilledWorker):
+        return RunFailed(f"workers died {RETRIES + 1} times at the same task: most often they ran out of memory", "use fewer --workers")
+    return RunFailed(
+        f"a task failed {RETRIES + 1} times: {type(cause).__name__}: {cause}", "the same command goes on where this run stopped"
+    )

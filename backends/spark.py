@@ -1,0 +1,296 @@
+"""Spark: a DataFrame with a row an item through an iterator pandas UDF, ml.PCA on the features that were written."""
+
+import logging
+import os
+import pickle
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from py4j.protocol import Py4JError
+from pyspark import AccumulatorParam, InheritableThread, StorageLevel
+from pyspark.errors import PySparkException
+from pyspark.ml.feature import PCA, ElementwiseProduct, StandardScaler, VectorSlicer
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.functions import col
+from pyspark.sql.pandas.functions import pandas_udf
+
+from backends.java import java_home
+from fruits.backend import Item, Result, Settings, task_name
+from fruits.errors import BadArgument, RunFailed
+from fruits.features import read_features
+from fruits.machine import cores, memory
+from fruits.pca import FittedAxes, unit_scale
+
+if TYPE_CHECKING:
+    from fruits.pca import Vector
+
+log = logging.getLogger(__name__)
+
+TASK_ATTEMPTS = 4  # Spark's default on clusters; a plain local[N] would allow one
+ARROW_ROWS = 1024  # of 1280 floats: 5 MB a batch
+POLL_SECONDS = 0.1
+CONNECT_SECONDS = 10
+GIB = 2**30
+PCA_ATTEMPTS = 10
+
+
+class SparkBackend:
+    name = "spark"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spark: SparkSession | None = None
+        self._pca_attempts = 0
+        if settings.session is not None:
+            if not isinstance(settings.session, SparkSession):
+                raise BadArgument("a Spark Connect session has neither accumulators nor ml.PCA", "pass a classic SparkSession")
+            self._spark = settings.session
+        elif SparkSession.getActiveSession() is not None:
+            raise BadArgument("this process has a Spark session already", "pass it: run(job, session=spark)")
+        elif settings.cluster != "local" and not settings.cluster.startswith("spark://"):
+            raise BadArgument(f"{settings.cluster} is no address of a Spark master", "it looks like spark://host:7077")
+        for key in settings.options:
+            if not key.startswith("spark."):
+                raise BadArgument(f"--set {key}: Spark's keys begin with spark.", "for example spark.driver.memory=4g")
+        self._configuration = {**self._defaults(), **settings.options}
+        self._java_home = None if self._spark else java_home()
+
+    def _defaults(self) -> dict[str, str]:
+        local = self._settings.cluster == "local"
+        configuration = {
+            "spark.app.name": "fruits",
+            "spark.master": f"local[{self._settings.workers or cores()},{TASK_ATTEMPTS}]" if local else self._settings.cluster,
+            # The features of a fit are cached here, and spill to disk above that.
+            "spark.driver.memory": f"{max(1, min(4, memory() // (4 * GIB)))}g",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.ui.port": "0",  # any free one: a seventeenth session on 4040 would fail
+            "spark.python.worker.faulthandler.enabled": "true",
+        }
+        if not local and self._settings.workers is not None:
+            configuration["spark.cores.max"] = str(self._settings.workers)
+        return configuration
+
+    def __enter__(self) -> Self:
+        if self._spark is None:
+            if self._settings.cluster != "local":
+                _check_answers(self._settings.cluster)
+            environment = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
+            if self._java_home:
+                environment["JAVA_HOME"] = self._java_home
+            if self._settings.cluster == "local":
+                environment["SPARK_LOCAL_IP"] = "127.0.0.1"  # the user interface asks for no password
+            builder = SparkSession.builder
+            for key, value in self._configuration.items():
+                builder = builder.config(key, value)
+            try:
+                with _environment(environment):
+                    self._spark = builder.getOrCreate()
+            except (PySparkException, Py4JError) as failed:
+                raise RunFailed(f"Spark did not start: {_reason(failed)}", "see what its log says with --log-level info") from failed
+            self._spark.sparkContext.setLogLevel("INFO" if log.isEnabledFor(logging.INFO) else "ERROR")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._spark is not None and self._settings.session is None:
+            self._spark.stop()
+            self._spark = None
+
+    @property
+    def workers(self) -> int:
+        if self._spark is not None:
+            # Of the executors; in local mode the driver is the only one. The default parallelism would say 2 for one core.
+            executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(True)
+            if total := sum(executors.apply(i).totalCores() for i in range(executors.length())):
+                return int(total)
+        return self._settings.workers or cores()
+
+    @property
+    def spark(self) -> SparkSession:
+        assert self._spark is not None, "the session is not open"
+        return self._spark
+
+    def _one_a_task(self, count: int) -> DataFrame:
+        """The numbers from 0 as a DataFrame with a partition, so a task, for each."""
+        return self.spark.range(0, count, 1, count)
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        context = self.spark.sparkContext
+
+        # These two are pickled by value, because they are not at the top of a module: workers need `fruits`, not `backends`.
+        class Arrivals(AccumulatorParam[list[tuple[int, bytes]]]):
+            def zero(self, value: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+                return value[:0]
+
+            def addInPlace(  # noqa: N802 - Spark's name
+                self, value1: list[tuple[int, bytes]], value2: list[tuple[int, bytes]]
+            ) -> list[tuple[int, bytes]]:
+                return value1 + value2
+
+        # Collecting tells nothing before the last task has ended; an accumulator tells after each.
+        arrived = context.accumulator([], Arrivals())
+
+        def work(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+            for numbers in batches:
+                done = [pickle.dumps(function(items[number])) for number in numbers]
+                arrived.add(list(zip(numbers.tolist(), done, strict=True)))
+                yield pd.Series(done)
+
+        work_udf = pandas_udf("binary")(work)  # type: ignore[call-overload]
+        group = uuid.uuid4().hex
+        collected: list[Row] = []
+        failure: list[Exception] = []
+
+        def collect() -> None:
+            context.setJobGroup(group, f"fruits: {task_name(function)}, {len(items)} tasks", interruptOnCancel=True)
+            try:
+                collected.extend(self._one_a_task(len(items)).select("id", work_udf("id").alias("result")).collect())
+            except (PySparkException, Py4JError) as failed:
+                failure.append(failed)
+            finally:
+                ended.set()
+
+        ended = Event()  # not Thread.join: interrupted by Ctrl-C that takes a running thread for an ended one
+        InheritableThread(target=collect, daemon=True).start()
+        yielded: set[int] = set()
+
+        def new(results: Sequence[tuple[int, bytes]]) -> Iterator[Result]:
+            for number, result in results:
+                if number not in yielded:  # a task that ran twice arrives twice
+                    yielded.add(number)
+                    yield pickle.loads(result)  # noqa: S301 - of our own workers
+
+        try:
+            seen = 0
+            while not ended.wait(POLL_SECONDS):
+                results = arrived.value
+                yield from new(results[seen:])
+                seen = len(results)
+            if failure:
+                raise RunFailed(
+                    f"a task failed {TASK_ATTEMPTS} times: {_reason(failure[0])}", "the same command goes on where this run stopped"
+                ) from failure[0]
+            yield from new([(row.id, bytes(row.result)) for row in collected])
+        finally:
+            if not ended.is_set():
+                context.cancelJobGroup(group)
+                ended.wait()
+
+    def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
+        urls = [url for url, _ in features]
+
+        def read(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+            for batch in batches:
+                for number in batch.column("id").to_pylist():
+                    rows = read_features([urls[number]])
+                    for start in range(0, len(rows), ARROW_ROWS):
+                        part = rows[start : start + ARROW_ROWS]
+                        offsets = np.arange(0, part.size + 1, part.shape[1], dtype=np.int32)
+                        yield pa.record_batch([pa.ListArray.from_arrays(offsets, part.reshape(-1))], ["features"])
+
+        arrays = self._one_a_task(len(urls)).mapInArrow(read, "features array<double>")
+        vectors = arrays.select(array_to_vector(col("features")).alias("features")).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            # The model of ml.PCA does not store the mean, the model of the StandardScaler does; deviations with n - 1.
+            moments = StandardScaler(inputCol="features", outputCol="scaled", withMean=False, withStd=True).fit(vectors)
+            mean, scale = moments.mean.toArray(), np.ones(len(moments.mean))
+            if standardize:
+                scale = unit_scale(mean, moments.std.toArray())
+            return self._axes(vectors, mean, scale, k)
+        except (PySparkException, Py4JError) as failed:
+            raise RunFailed(f"ml.PCA failed: {_reason(failed)}", "the same command goes on where this run stopped") from failed
+        finally:
+            vectors.unpersist()
+
+    def _axes(self, vectors: DataFrame, mean: "Vector", scale: "Vector", k: int) -> FittedAxes:
+        """ml.PCA, until its result is one.
+
+        With fewer images than features the covariance is singular, and the LAPACK in Java that Spark brings (F2jLAPACK's dgesdd) then
+        returns, for one in some orders of its columns and without an error, vectors that are not orthogonal. Another order of the features
+        is the same PCA with other roundings.
+        """
+        for self._pca_attempts in range(1, PCA_ATTEMPTS + 1):
+            frame, column, order = vectors, "features", np.arange(len(scale))
+            if self._pca_attempts > 1:
+                order = np.random.default_rng(self._pca_attempts).permutation(order)
+                frame = VectorSlicer(inputCol=column, outputCol="ordered", indices=order.tolist()).transform(frame)
+                column = "ordered"
+            if (scale != 1).any():
+                weigh = ElementwiseProduct(scalingVec=Vectors.dense(scale[order]), inputCol=column, outputCol="scaled")
+                frame, column = weigh.transform(frame), "scaled"
+            model = PCA(k=k, inputCol=column).fit(frame)
+            components = np.empty((k, len(scale)))
+            components[:, order] = model.pc.toArray().T
+            axes = FittedAxes(mean, scale, components, model.explainedVariance.toArray())
+            if axes.orthonormal():
+                return axes
+            log.info("ml.PCA returned vectors that are not orthogonal: again with the features in another order")
+        raise RunFailed(
+            f"ml.PCA returned vectors that are not orthogonal, {PCA_ATTEMPTS} times",
+            "use --backend dask, which reuses the features, or give more images than there are features",
+        )
+
+    def describe(self) -> dict[str, Any]:
+        borrowed = self._settings.session is not None
+        described: dict[str, Any] = {
+            "name": self.name,
+            "cluster": "the caller's session" if borrowed else self._settings.cluster,
+            "workers": self.workers,
+            "versions": {package: version(package) for package in ("pyspark", "pandas")},
+            "configuration": {} if borrowed else self._configuration,
+        }
+        if self._pca_attempts:
+            described["pca_attempts"] = self._pca_attempts
+        if self._spark is not None:
+            context = self._spark.sparkContext
+            described["versions"]["java"] = context._jvm.System.getProperty("java.version")  # type: ignore[union-attr]
+            described["application"] = context.applicationId
+            described["master"] = context.master
+            described["dashboard"] = context.uiWebUrl
+        return described
+
+
+def _check_answers(masters: str) -> None:
+    """Raises `RunFailed` when no master can be reached: Spark itself would open a session and try for a minute."""
+    for address in masters.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, ValueError):
+            continue
+        return
+    raise RunFailed(f"no Spark master answers at {masters}", "check the address, and that the master runs")
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """The variables that Spark reads only while it starts; afterwards the environment is as it was."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _reason(failed: Exception) -> str:
+    """Of a trace through the JVM and a worker the one line that says what happened: the last of the worker's traceback."""
+    lines = [line for line in str(failed).splitlines() if line.strip()]
+    own = [line for line in lines if line and not line.startswith((" ", "\t")) and "Error" in line.split(":")[0]]
+    return (own or lines or [type(failed).__name__])[-1].strip()
