@@ -1,0 +1,320 @@
+"""The command line as a user types it, on both backends."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLE, WITHOUT_OVERRIDE, cli, report, table
+
+FAST = ("--features-only",)
+
+
+def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
+    ended = cli("--backend", backend, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert f"results in {tmp_path / 'results'}" in ended.stdout
+    assert "335 images of the bundled sample" in ended.stderr
+    summary = re.sub(" +", " ", ended.stdout)
+    assert "images 335 found, 335 featurized, 0 rejected" in summary
+    assert "labels 67: from 5 (Apple 10) to 5 (Tomato Yellow 1)" in summary
+    assert "components 200, which explain 97.92" in summary
+    for stage in ("start", "list", "featurize", "fit", "project", "export"):
+        assert re.search(rf"^{stage} \d+\.\d", summary, re.MULTILINE)
+    assert "Traceback" not in ended.stderr
+    assert "WARN" not in ended.stderr
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert names == {"_fruits", "features", "pca", "results.csv", "rejected.parquet", "projection.npz", "report.json"}
+    assert sorted(table(tmp_path / "results", "pca")["path"]) == sorted(map(str, SAMPLE.glob("*/*.jpg")))
+    validated = cli("validate", "results", cwd=tmp_path)
+    assert (validated.returncode, validated.stdout) == (0, "results: valid\n")
+    again = cli("--backend", backend, cwd=tmp_path)
+    assert again.returncode == 0
+    assert f"nothing to do: {backend} completed" in again.stdout
+
+
+def test_progress_lines_without_a_terminal(backend: str, tmp_path: Path) -> None:
+    ended = cli("--backend", backend, *FAST, "--output", tmp_path / "r")
+    assert re.search(r"featurize: \d+ of 335 images, \d+ images/s, 0 rejected, \d+ s left", ended.stderr)
+    assert "\x1b" not in ended.stderr
+    assert "\x1b" not in ended.stdout
+
+
+def test_progress_bar_on_a_terminal(backend: str, tmp_path: Path) -> None:
+    """Under a real pseudo terminal, of `script`."""
+    command = f"{sys.executable} -m fruits --backend {backend} --features-only --output {tmp_path / 'r'}"
+    shown = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "\x1b[" in shown
+    assert "images/s" in shown
+    assert "335/335" in shown
+
+
+def test_json_and_dry_run(backend: str, images: Path, tmp_path: Path) -> None:
+    arguments = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--workers", "2", "--chunk-size", "4", *FAST)
+    planned = cli(*arguments, "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    plan = json.loads(planned.stdout)
+    assert (plan["images"], plan["chunks"], plan["backend"]["workers"], plan["to_featurize"]) == (14, 4, 2, 14)
+    assert plan["bytes"] == sum(path.stat().st_size for path in images.glob("*/*.jpg"))
+    assert plan["backend"]["configuration"]
+    assert not (tmp_path / "r").exists()
+    readable = cli(*arguments, "--dry-run")
+    assert "14 (" in readable.stdout
+    assert readable.returncode == 0
+    done = cli(*arguments, "--json")
+    assert json.loads(done.stdout) == report(tmp_path / "r")
+    assert json.loads(cli(*arguments, "--dry-run", "--json").stdout)["nothing_to_do"] is True
+
+
+def test_raw_configuration(backend: str, images: Path, tmp_path: Path) -> None:
+    key, value = {"dask": ("distributed.worker.memory.target", "0.5"), "spark": ("spark.ui.enabled", "false")}[backend]
+    ended = cli("--backend", backend, "--input", images, "--output", tmp_path / "r", "--set", f"{key}={value}", *FAST, "--json")
+    assert ended.returncode == 0, ended.stderr
+    configuration = json.loads(ended.stdout)["backend"]["configuration"]
+    assert str(configuration[key]) == value
+    if backend == "spark":
+        assert json.loads(ended.stdout)["backend"]["dashboard"] is None
+
+
+REFUSED = {
+    "no folder": (["--input", "nowhere"], "there is no folder"),
+    "a file as input": (["--input", "images/Apple 10/r0_101_100.jpg"], "there is no folder"),
+    "empty folder": (["--input", "empty"], "no file in"),
+    "no match": (["--input", "images", "--pattern", "*.png"], "no file in"),
+    "components 0": (["--components", "0"], "from 1 to 1280"),
+    "components negative": (["--components", "-3"], "from 1 to 1280"),
+    "components too many": (["--components", "1281"], "from 1 to 1280"),
+    "components a word": (["--components", "many"], "neither a count"),
+    "components share": (["--components", "1.5"], "not a share"),
+    "components infinite": (["--components", "1.e999"], "not a share"),
+    "more components than images": (["--input", "images", "--components", "20"], "--components 20: 14 images"),
+    "unknown engine": (["--engine", "onnx"], "onnx"),
+    "workers 0": (["--workers", "0"], "--workers 0"),
+    "batch 0": (["--batch-size", "0"], "--batch-size 0"),
+    "chunk 0": (["--chunk-size", "0"], "--chunk-size 0"),
+    "chunk too large": (["--chunk-size", "100000"], "--chunk-size 100000"),
+    "pixels": (["--max-pixels", "999999999"], "--max-pixels"),
+    "share of rejects": (["--max-rejected", "2"], "--max-rejected 2"),
+    "no number": (["--max-rejected", "nan"], "--max-rejected nan"),
+    "yarn": (["--cluster", "yarn"], "--cluster yarn is not built yet"),
+    "no address": (["--cluster", "somewhere"], "neither local nor an address"),
+    "wrong address": (["--cluster", "http://127.0.0.1:1"], "is no address of"),
+    "output in input": (["--input", "images", "--output", "images/results"], "lies in the input"),
+    "output is input": (["--input", "images", "--output", "images"], "lies in the input"),
+    "output is a file": (["--input", "images", "--output", "file"], "is not a folder"),
+    "output below a file": (["--input", "images", "--output", "file/results"], "is not a folder"),
+    "output of others": (["--input", "images", "--output", "foreign"], "is not a result of fruits"),
+    "a setting without value": (["--set", "key"], "is not KEY=VALUE"),
+    "an unknown setting": (["--set", "no.such.key=1"], "--set no.such.key"),
+    "a secret": (["--set", "spark.hadoop.fs.s3a.secret.key=x"], "leave credentials to the environment"),
+    "credentials in a URL": (["--input", "s3://key:secret@bucket/Test"], "credentials come from the environment"),
+    "an unknown scheme": (["--input", "gopher://x/y"], "gopher:// URLs cannot be read"),
+    "hdfs": (["--output", "hdfs:///Results"], "hdfs:// comes with --cluster yarn"),
+    "no effect": (["--features-only", "--components", "5"], "--components has no effect with --features-only"),
+    "no effect either": (["--projection", "p.npz", "--standardize"], "--standardize has no effect with --projection"),
+    "no projection": (["--projection", "p.npz"], "there is no file"),
+    "an option of a run for a command": (["--workers", "2", "validate", "results"], "have no effect on the command validate"),
+    "an unknown option": (["--wrokers", "2"], "No such option"),
+}
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_arguments_are_refused_before_anything_starts(backend: str, tmp_path: Path, case: str) -> None:
+    arguments, words = REFUSED[case]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.doc").touch()
+    before = sorted(tmp_path.rglob("*"))
+    ended = cli("--backend", backend, *arguments, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    told = re.sub(r"[│\s]+", " ", ended.stderr)  # the box that usage errors stand in breaks lines
+    assert words in told
+    assert "Traceback" not in ended.stderr
+    assert "secret@" not in ended.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unknown_backend(tmp_path: Path) -> None:
+    ended = cli("--backend", "ray", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "'dask', 'spark'" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "line"),
+    [
+        ("pyspark", ["--backend", "spark"], "pip install 'fruits[spark]'"),
+        ("distributed", ["--backend", "dask"], "pip install 'fruits[dask]'"),
+        ("tensorflow", ["--engine", "keras"], "pip install 'fruits[keras]'"),
+        ("ai_edge_litert", ["--engine", "litert"], "pip install 'fruits[worker]'"),
+    ],
+)
+def test_what_is_not_installed_comes_with_the_line_to_type(tmp_path: Path, missing: str, arguments: list[str], line: str) -> None:
+    """None in `sys.modules` is Python's own way to say that a module is not there."""
+    script = f"import sys; sys.modules[{missing!r}] = None; from fruits.cli import main; main({arguments!r})"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert line in ended.stderr
+    assert "is not installed" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written(backend: str, images: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    probe = subprocess.run([*WITHOUT_OVERRIDE, "touch", str(locked / "x")], capture_output=True, text=True, check=False)
+    assert "Permission denied" in probe.stderr  # the fault is there
+    ended = cli("--backend", backend, "--input", images, "--output", locked / "results", under=WITHOUT_OVERRIDE)
+    assert ended.returncode == 2
+    assert f"{locked} cannot be written: access denied" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list(locked.iterdir())
+
+
+def test_a_folder_that_cannot_be_listed(backend: str, images: Path, tmp_path: Path) -> None:
+    """What is in it would be lost in silence."""
+    locked = sorted(images.iterdir())[3]
+    locked.chmod(0)
+    ended = cli("--backend", backend, "--input", images, "--output", tmp_path / "r", under=WITHOUT_OVERRIDE)
+    locked.chmod(0o700)
+    assert ended.returncode == 2
+    assert f"{locked} cannot be listed: access denied" in ended.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_help_is_light_and_complete() -> None:
+    script = (
+        "import sys\nfrom fruits.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'tensorflow', 'pyspark', 'dask', 'distributed', 'boto3', 'botocore', 'pyarrow', 'numpy', 'pandas'} & sys.modules.keys()\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "heavy: []" in shown
+    for option in [
+        "--input",
+        "--pattern",
+        "--output",
+        "--fresh",
+        "--backend",
+        "--cluster",
+        "--workers",
+        "--set",
+        "--components",
+        "--standardize",
+        "--uncentred",
+        "--projection",
+        "--features-only",
+        "--engine",
+        "--batch-size",
+        "--chunk-size",
+        "--max-pixels",
+        "--max-file-bytes",
+        "--max-rejected",
+        "--dry-run",
+        "--json",
+        "--log-level",
+        "--version",
+        "--help",
+    ]:
+        assert option in shown
+    assert "Exit codes" in shown
+
+
+@contextmanager
+def running(*command: str, env: dict[str, str] | None = None, until: str) -> Iterator[str]:
+    """A server of the engine's own, until its log says so; stopped by its own pid."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})}
+    ) as server:
+        try:
+            said = ""
+            patience = time.monotonic() + 60
+            assert server.stdout is not None
+            while not (found := re.search(until, said)):
+                assert time.monotonic() < patience
+                line = server.stdout.readline()
+                assert line, said
+                said += line
+            yield found[1]
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def dask_cluster() -> Iterator[str]:
+    """A scheduler and one worker, to which the package `backends` is not known."""
+    loopback = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+    script = "import sys; sys.modules['backends'] = None; from distributed.cli.dask_worker import main; main()"
+    with running(sys.executable, "-m", "distributed.cli.dask_scheduler", *loopback, until=r"Scheduler at:\s+(tcp://127\S+)") as scheduler:
+        worker = (sys.executable, "-c", script, scheduler, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
+        with running(*worker, until=r"Registered to:\s+(\S+)"):
+            yield scheduler
+
+
+@contextmanager
+def spark_cluster() -> Iterator[str]:
+    """A standalone master and one worker with a core."""
+    import pyspark
+
+    from backends.java import java_home
+
+    spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **({"JAVA_HOME": home} if (home := java_home()) else {})}
+    loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
+    deploy = "org.apache.spark.deploy"
+    with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:
+        worker = (spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", master)
+        with running(*worker, env=env, until=r"Successfully (registered) with master"):
+            yield master
+
+
+def python_without_backends(folder: Path) -> str:
+    """An interpreter for Spark's workers to which the package `backends` is not known."""
+    program = folder / "python"
+    program.write_text(
+        f"#!{sys.executable}\nimport runpy, sys\n"
+        "sys.modules['backends'] = None\n"
+        "assert sys.argv.pop(1) == '-m'\n"
+        "module = sys.argv.pop(1)\n"
+        "runpy.run_module(module, run_name='__main__', alter_sys=True)\n"
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: Path) -> None:
+    with {"dask": dask_cluster, "spark": spark_cluster}[backend]() as address:
+        arguments = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", "--components", "3")
+        environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
+        ended = cli(*arguments, "--json", **environment)
+        assert ended.returncode == 0, ended.stderr
+        described = json.loads(ended.stdout)["backend"]
+        assert (described["cluster"], described["workers"]) == (address, 1)
+        assert len(table(tmp_path / "r", "pca")) == 14
+        # The cluster is still there for the next one: what was not opened is not closed.
+        shutil.rmtree(tmp_path / "r")
+        assert cli(*arguments, *(("--workers", "1") if backend == "spark" else ()), **environment).returncode == 0
+        if backend == "dask":
+            refused = cli(*arguments, "--workers", "1")
+            assert refused.returncode == 2
+            assert "has its own workers" in refused.stderr
+
+
+def test_an_address_where_nothing_answers(backend: str, images: Path, tmp_path: Path) -> None:
+    address = {"dask": "tcp://127.0.0.1:1", "spark": "spark://127.0.0.1:1"}[backend]
+    ended = cli("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", SPARK_LOCAL_IP="127.0.0.1")
+    assert ended.returncode == 1
+    assert address in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "r").exists()

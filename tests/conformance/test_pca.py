@@ -1,0 +1,143 @@
+"""One PCA, whichever engine computes it: compared with scikit-learn on the features that were written."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SAMPLE, Engine, report, table, vectors
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from fruits.errors import BadArgument, RunFailed
+
+
+def reference(features: np.ndarray, k: int) -> tuple[PCA, np.ndarray]:
+    """Scikit-learn's PCA, and its components with the largest entry of each positive."""
+    pca = PCA(n_components=k, svd_solver="full").fit(features.astype(np.float64))
+    signs = np.sign(pca.components_[np.arange(k), np.abs(pca.components_).argmax(axis=1)])
+    return pca, pca.components_ * signs[:, None]
+
+
+def stored(results: Path) -> Any:
+    return np.load(results / "projection.npz", allow_pickle=False)
+
+
+def test_pca_of_the_sample_is_that_of_scikit_learn(engine: Engine, tmp_path: Path) -> None:
+    engine.run(output=tmp_path / "r")
+    features, projected = vectors(tmp_path / "r", "features"), vectors(tmp_path / "r", "pca")
+    assert features.shape == (335, 1280)
+    assert projected.shape == (335, 200)
+    pca, components = reference(features, 200)
+    cumulative = np.cumsum(pca.explained_variance_ratio_)
+    assert np.abs(cumulative - report(tmp_path / "r")["explained_variance"]).max() < 1e-6
+    gaps = np.diff(pca.explained_variance_) / pca.explained_variance_[:-1]
+    distinct = np.flatnonzero((np.abs(gaps[:-1]) > 1e-3) & (np.abs(gaps[1:]) > 1e-3)) + 1
+    assert len(distinct) > 150
+    assert np.abs(stored(tmp_path / "r")["components"] - components)[distinct].max() < 1e-6
+    expected = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)) @ components.T
+    assert np.abs(projected - expected)[:, distinct].max() < 1e-3
+    csv = pd.read_csv(tmp_path / "r" / "results.csv").sort_values("path", ignore_index=True)
+    assert csv.columns.tolist() == ["path", "label", *(f"pca_feature_{i}" for i in range(1, 201))]
+    assert csv["path"].tolist() == table(tmp_path / "r", "pca")["path"].tolist()
+    assert csv["label"].tolist() == table(tmp_path / "r", "pca")["label"].tolist()
+    assert np.array_equal(csv.iloc[:, 2:].to_numpy(np.float32), projected)
+    assert len(list((SAMPLE).glob("*/*.jpg"))) == 335
+
+
+def test_a_share_of_the_variance(engine: Engine, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "r", components=0.8)
+    pca, _ = reference(vectors(tmp_path / "r", "features"), 14)
+    cumulative = np.cumsum(pca.explained_variance_ratio_)
+    k = int((cumulative < 0.8).sum()) + 1
+    assert vectors(tmp_path / "r", "pca").shape == (14, k)
+    assert np.allclose(report(tmp_path / "r")["explained_variance"], cumulative[:k], atol=1e-6)
+
+
+def test_standardized(engine: Engine, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "r", components=5, standardize=True)
+    features = vectors(tmp_path / "r", "features").astype(np.float64)
+    constant = features.std(axis=0) == 0
+    assert constant.any()  # 14 images leave some features at 0 throughout
+    scaled = StandardScaler().fit_transform(features) * np.sqrt(13 / 14)  # scikit-learn divides by n, Spark by n - 1
+    scaled[:, constant] = 0
+    pca, components = reference(scaled, 5)
+    assert np.allclose(report(tmp_path / "r")["explained_variance"], np.cumsum(pca.explained_variance_ratio_), atol=1e-6)
+    assert np.isfinite(vectors(tmp_path / "r", "pca")).all()
+    assert np.abs(vectors(tmp_path / "r", "pca") - scaled @ components.T).max() < 1e-3
+    assert (stored(tmp_path / "r")["scale"][constant] == 0).all()
+
+
+def test_uncentred_is_what_spark_transforms(engine: Engine, spark: Any, images: Path, tmp_path: Path) -> None:
+    from pyspark.ml import feature
+    from pyspark.ml.linalg import Vectors
+
+    engine.run(input=images, output=tmp_path / "r", components=4, uncentred=True)
+    features, projected = vectors(tmp_path / "r", "features"), vectors(tmp_path / "r", "pca")
+    frame = spark.createDataFrame([(Vectors.dense(row.astype(float)),) for row in features], ["x"]).coalesce(1)
+    transformed = feature.PCA(k=4, inputCol="x", outputCol="y").fit(frame).transform(frame).select("y").collect()
+    by_spark = np.stack([row.y.toArray() for row in transformed])
+    signs = np.sign((by_spark * projected).sum(axis=0))  # Spark has no rule for signs
+    assert np.abs(projected - by_spark * signs).max() < 1e-3
+    assert np.abs(projected.mean(axis=0)).max() > 1  # not centred
+    centred = projected - stored(tmp_path / "r")["offset"]
+    assert np.abs(centred.mean(axis=0)).max() < 1e-4
+
+
+def test_as_many_components_as_the_images_allow(engine: Engine, images: Path, tmp_path: Path) -> None:
+    done = engine.run(input=images, output=tmp_path / "r")
+    assert vectors(tmp_path / "r", "pca").shape == (14, 14)
+    assert done.notes == ["14 components instead of 200: as many as 14 images allow"]
+    assert abs(done.explained_variance[-1] - 1) < 1e-6
+
+
+def test_more_components_than_images(engine: Engine, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="--components 15: 14 images were found"):
+        engine.run(input=images, output=tmp_path / "r", components=15)
+    assert not (tmp_path / "r").exists()
+    # Fewer than were found can be featurized: that shows later, and the features are kept.
+    next(images.glob("*/*.jpg")).write_bytes(b"")
+    with pytest.raises(RunFailed, match="--components 14: 13 images were featurized"):
+        engine.run(input=images, output=tmp_path / "r", components=14)
+    assert engine.run(input=images, output=tmp_path / "r", components=13).images.reused == 14
+
+
+def test_images_that_are_all_alike_have_no_variance(engine: Engine, images: Path, tmp_path: Path) -> None:
+    photos = list(images.glob("*/*.jpg"))
+    for photo in photos[1:]:
+        photo.write_bytes(photos[0].read_bytes())
+    done = engine.run(input=images, output=tmp_path / "r", components=2)
+    assert np.allclose(done.explained_variance, 0)
+    assert np.abs(vectors(tmp_path / "r", "pca")).max() < 1e-5
+
+
+def test_projection_of_another_run(engine: Engine, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "fitted", components=6)
+    done = engine.run(input=SAMPLE / "Tomato 1", output=tmp_path / "projected", projection=tmp_path / "fitted" / "projection.npz")
+    assert [stage.name for stage in done.stages] == ["start", "list", "featurize", "project", "export"]
+    fitted = stored(tmp_path / "fitted")
+    expected = (vectors(tmp_path / "projected", "features") - fitted["mean"]) @ fitted["components"].T
+    assert np.abs(vectors(tmp_path / "projected", "pca") - expected).max() < 1e-4
+    assert (tmp_path / "projected" / "projection.npz").read_bytes() == (tmp_path / "fitted" / "projection.npz").read_bytes()
+
+
+def test_a_projection_must_be_one_and_fit(engine: Engine, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "fitted", components=2)
+    npz = tmp_path / "fitted" / "projection.npz"
+    for refused, words in (
+        (images, "there is no file"),
+        (next(images.glob("*/*.jpg")), "is no projection"),
+        (tmp_path / "missing.npz", "there is no file"),
+    ):
+        with pytest.raises(BadArgument, match=words):
+            engine.run(input=images, output=tmp_path / "r", projection=refused)
+    content = dict(np.load(npz))
+    content["fitted_on"] = np.array(str(content["fitted_on"]).replace("bicubic", "bilinear"))
+    np.savez(tmp_path / "other.npz", **content)
+    with pytest.raises(BadArgument, match="was fitted on features of another preprocessing"):
+        engine.run(input=images, output=tmp_path / "r", projection=tmp_path / "other.npz")
+    np.savez(tmp_path / "pickled.npz", **{**content, "mean": np.array([object()])})
+    with pytest.raises(BadArgument, match="is no projection"):
+        engine.run(input=images, output=tmp_path / "r", projection=tmp_path / "pickled.npz")
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,151 @@
+"""A bad image is a row with a reason, on every engine, and the run goes on."""
+
+import os
+import shutil
+import socket
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from conftest import DATA, WITHOUT_OVERRIDE, Engine, cli, rejected, report, table
+from PIL import Image
+
+import fruits.pipeline
+from fruits import Job
+from fruits.errors import RunFailed
+from fruits.observer import Nobody
+
+
+def png_that_declares(width: int, height: int, data: bytes = zlib.compress(bytes(100))) -> bytes:
+    """A PNG with a right header and little or wrong data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def hostile(images: Path) -> tuple[Path, dict[str, str]]:
+    """The 14 photos and, in a folder of their own, files that are none; with the reason that each must get."""
+    photo = next(images.glob("*/*.jpg")).read_bytes()
+    bad = images / "bad ones"
+    bad.mkdir()
+    (bad / "empty.jpg").write_bytes(b"")
+    (bad / "half.jpg").write_bytes(photo[: len(photo) // 2])
+    shutil.copy(DATA / "awkward" / "truncated_jpeg.jpg", bad)
+    (bad / "text.jpg").write_text("this is no image\n")
+    (bad / "cut.png.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + b"garbage" * 40)  # its first chunk would be longer than the file
+    (bad / "garbage.jpg").write_bytes(png_that_declares(100, 100, b"garbage" * 99))
+    (bad / "no data.jpg").write_bytes(png_that_declares(100, 100))
+    (bad / "bomb.jpg").write_bytes(png_that_declares(50_000, 50_000))
+    (bad / "line.jpg").write_bytes(png_that_declares(1, 60_000_000))
+    (bad / "tiff.jpg").write_bytes(b"II*\0" + b"\0" * 100)
+    (bad / "large.jpg").write_bytes(photo + b"\0" * 200_000)
+    (bad / "nowhere.jpg").symlink_to("does not exist")
+    (bad / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(bad / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(bad / "s.jpg"))
+    with open(os.fsencode(bad) + b"/latin-\xe9.jpg", "wb") as latin:
+        latin.write(photo)
+    return images, {
+        "empty.jpg": "empty",
+        "half.jpg": "truncated",
+        "truncated_jpeg.jpg": "truncated",
+        "text.jpg": "not-an-image",
+        "cut.png.jpg": "truncated",
+        "garbage.jpg": "corrupt",
+        "no data.jpg": "truncated",
+        "bomb.jpg": "too-many-pixels",
+        "line.jpg": "too-many-pixels",
+        "tiff.jpg": "not-an-image",
+        "large.jpg": "too-large",
+        "nowhere.jpg": "not-found",
+        "loop.jpg": "not-found",
+        "pipe.jpg": "not-a-file",
+        "s.jpg": "not-a-file",
+        "latin-\\xe9.jpg": "bad-name",
+    }
+
+
+def test_each_fault_is_a_row_with_its_reason(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    images, expected = hostile
+    engine.run(input=images, output=tmp_path / "r", components=2, max_file_bytes=100_000, chunk_size=5)
+    rows = rejected(tmp_path / "r")
+    found = {path.rpartition("/")[2]: reason for path, reason in zip(rows["path"], rows["reason"], strict=True)}
+    assert found == expected
+    assert set(rows["label"]) == {"bad ones"}
+    assert rows["path"].tolist() == sorted(f"{images}/bad ones/{name}" for name in expected)
+    assert rows["detail"].str.len().min() > 0
+    assert len(table(tmp_path / "r", "features")) == len(table(tmp_path / "r", "pca")) == 14
+    counts = report(tmp_path / "r")["images"]
+    assert (counts["found"], counts["featurized"], counts["rejected"]) == (30, 14, 16)
+
+
+def test_png_content_under_a_jpg_name_is_fine(engine: Engine, images: Path, tmp_path: Path) -> None:
+    Image.open(next(images.glob("*/*.jpg"))).save(images / "really a png.jpg", format="PNG")
+    engine.run(input=images, output=tmp_path / "r", features_only=True)
+    assert str(images / "really a png.jpg") in set(table(tmp_path / "r", "features")["path"])
+    assert len(rejected(tmp_path / "r")) == 0
+
+
+def test_a_file_that_vanishes_after_the_listing(engine: Engine, images: Path, tmp_path: Path) -> None:
+    prepared = fruits.pipeline.prepare(Job(input=images, output=tmp_path / "r", features_only=True), session=engine.session)
+    gone, folder_now = sorted(images.glob("*/*.jpg"))[3:5]
+    gone.unlink()
+    folder_now.unlink()
+    folder_now.mkdir()
+    fruits.pipeline.execute(prepared, Nobody())
+    rows = rejected(tmp_path / "r")
+    assert dict(zip(rows["path"], rows["reason"], strict=True)) == {str(gone): "not-found", str(folder_now): "not-a-file"}
+    assert len(table(tmp_path / "r", "features")) == 12
+
+
+def test_a_file_without_read_permission(backend: str, images: Path, tmp_path: Path) -> None:
+    import subprocess
+
+    locked = sorted(images.glob("*/*.jpg"))[0]
+    locked.chmod(0)
+    probe = subprocess.run([*WITHOUT_OVERRIDE, "cat", str(locked)], capture_output=True, text=True, check=False)
+    assert "Permission denied" in probe.stderr  # the fault is there
+    ended = cli(
+        "--backend", backend, "--input", images, "--output", tmp_path / "r", "--features-only", cwd=tmp_path, under=WITHOUT_OVERRIDE
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = rejected(tmp_path / "r")
+    assert rows[["path", "reason"]].to_numpy().tolist() == [[str(locked), "access-denied"]]
+    assert len(table(tmp_path / "r", "features")) == 13
+
+
+def test_too_many_rejected(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    images, expected = hostile
+    share = len(expected) / (14 + len(expected))
+    with pytest.raises(RunFailed, match="more than --max-rejected"):
+        engine.run(input=images, output=tmp_path / "r", max_file_bytes=100_000, features_only=True, max_rejected=share - 0.01)
+    assert not (tmp_path / "r" / "report.json").exists()
+    # What was featurized is kept: the same job with a higher limit goes on from there.
+    again = engine.run(input=images, output=tmp_path / "r", max_file_bytes=100_000, features_only=True, max_rejected=share + 0.01)
+    assert again.images.reused == again.images.found == 30
+
+
+def test_nothing_featurized_is_a_failed_run(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "images" / name).write_text("no image")
+    with pytest.raises(RunFailed, match=r"none of 2 images could be featurized \(not-an-image: 2\)"):
+        engine.run(input=tmp_path / "images", output=tmp_path / "r")
+    assert not (tmp_path / "r" / "report.json").exists()
+
+
+def test_what_is_no_image_is_counted_as_ignored(engine: Engine, images: Path, tmp_path: Path) -> None:
+    for name in (".DS_Store", "._x.jpg", "notes.txt", "picture.png"):
+        (images / name).write_bytes(b"x")
+    (images / "linked folder").symlink_to(images)
+    (images / "folder.jpg").mkdir()
+    counts = engine.run(input=images, output=tmp_path / "r", features_only=True)
+    assert counts.images.found == 14
+    assert counts.images.ignored == {"left behind by file systems": 2, "of other names": 2}
+    assert counts.linked_folders == [str(images / "linked folder")]
