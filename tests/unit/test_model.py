@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from conftest import SAMPLE
 from PIL import Image
 
@@ -34,11 +35,27 @@ def test_keras_and_litert_agree(pixels: np.ndarray) -> None:
     assert np.abs(network("keras")(pixels) - network("litert")(pixels)).max() < 5e-5
 
 
-def test_the_graph_is_made_from_the_weights(tmp_path: Path) -> None:
-    """The documented command, in a fresh process, gives the shipped file byte for byte."""
+def test_the_graph_is_made_from_the_weights(pixels: np.ndarray, tmp_path: Path) -> None:
+    """The documented command, in a fresh process. TensorFlow folds the batch normalisations with the processor's own vector units: on the
+    same kind of processor the file comes out byte for byte, on another (Intel for AMD) features differ by 7e-6."""
     made = tmp_path / "graph.tflite"
     subprocess.run([sys.executable, "-m", "fruits.graph", str(made)], check=True, capture_output=True, timeout=240)
-    assert made.read_bytes() == GRAPH.path.read_bytes()
+    shipped, rebuilt = Interpreter(model_path=str(GRAPH.path)), Interpreter(model_path=str(made))
+    assert _tensors(rebuilt) == _tensors(shipped)
+    assert np.abs(_run(rebuilt, pixels) - _run(shipped, pixels)).max() < 2e-5
+
+
+def _tensors(interpreter: Interpreter) -> list[tuple[str, list[int], type]]:
+    return [(tensor["name"], tensor["shape"].tolist(), tensor["dtype"]) for tensor in interpreter.get_tensor_details()]
+
+
+def _run(interpreter: Interpreter, pixels: np.ndarray) -> np.ndarray:
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, pixels.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, pixels)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 @pytest.mark.parametrize("asset", [WEIGHTS, GRAPH])
