@@ -37,11 +37,12 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@touch $@
 
 # Resolves the locks again (needs uv): for Linux on x86-64 and arm64, with hashes, and each a part of the next.
-UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 	--custom-compile-command "make lock"
 lock:
 	$(UV) pyproject.toml --extra build --extra dev -o requirements/dev.lock $(UPGRADE)
-	$(UV) pyproject.toml --extra build --extra dask --extra spark -c requirements/dev.lock -o requirements/run.lock
+	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn -c requirements/dev.lock -o requirements/run.lock
+	$(UV) requirements/dask-yarn.in -o requirements/dask-yarn.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 
 clean:

@@ -4,22 +4,25 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dask
 import dask.array as da
 import numpy as np
 import yaml
 from dask.delayed import delayed
-from distributed import Client, LocalCluster, as_completed
+from distributed import CancelledError, Client, Future, LocalCluster, as_completed
 from distributed.scheduler import KilledWorker
 
 from fruits.backend import Item, Result, Settings, task_name
-from fruits.errors import BadArgument, RunFailed
+from fruits.errors import BadArgument, MissingPackage, RunFailed
 from fruits.features import read_features
 from fruits.machine import cores
 from fruits.model import FEATURES
 from fruits.pca import FittedAxes, unit_scale
+
+if TYPE_CHECKING:
+    from backends.yarn import YarnLauncher
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ CONNECT_SECONDS = 10
 BLOCK_ROWS = 8192
 # The statistical profiler of the workers interrupts them every 10 ms, for a page that nobody looks at.
 CONFIGURATION: dict[str, Any] = {"distributed.worker.profile.enabled": False}
+# YARN alone watches the memory of its containers, and says so when one has too much: a worker that paused instead would wait for ever.
+ON_YARN: dict[str, Any] = {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
 # Ctrl-C in a terminal reaches the workers too; the driver ends them.
 WITHOUT_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 
@@ -40,12 +45,21 @@ class DaskBackend:
         self._settings = settings
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._yarn: YarnLauncher | None = None
         # What others opened has its own.
         self._configuration: dict[str, Any] = {}
         if settings.session is not None:
             if getattr(settings.session, "asynchronous", False):
                 raise BadArgument("an asynchronous Client cannot be waited for", "pass one made with asynchronous=False")
             self._client = settings.session
+        elif settings.cluster == "yarn":
+            try:
+                from backends.yarn import launcher
+            except ModuleNotFoundError as missing:
+                raise MissingPackage(f"--cluster yarn with --backend dask cannot run: the package {missing.name}", "yarn") from missing
+            self._configuration = {**CONFIGURATION, **ON_YARN, **_parsed(settings.options)}
+            with dask.config.set(self._configuration):
+                self._yarn = launcher(settings)
         elif settings.cluster != "local":
             if settings.workers is not None:
                 raise BadArgument(
@@ -64,7 +78,7 @@ class DaskBackend:
     def __enter__(self) -> Self:
         try:
             if self._client is None:
-                self._client = self._local() if self._settings.cluster == "local" else self._connected()
+                self._client = self._opened()
             threads = self._client.nthreads()
             if not threads:
                 raise RunFailed(f"the scheduler at {self._address} has no workers", "start some, then run this again")
@@ -77,6 +91,12 @@ class DaskBackend:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    def _opened(self) -> Client:
+        if self._yarn is not None:
+            self._stack.enter_context(dask.config.set(self._configuration))
+            return self._stack.enter_context(self._yarn).client
+        return self._local() if self._settings.cluster == "local" else self._connected()
 
     def _local(self) -> Client:
         self._stack.enter_context(dask.config.set(self._configuration))
@@ -105,7 +125,13 @@ class DaskBackend:
     def workers(self) -> int:
         if self._client is not None:
             return max(1, int(sum(self._client.nthreads().values())))
-        return self._settings.workers or cores()
+        if self._yarn is not None:
+            return self._yarn.workers.most
+        return self._settings.workers.most if self._settings.workers else cores()
+
+    @property
+    def remote(self) -> bool:
+        return self._settings.session is None and self._settings.cluster != "local"
 
     @property
     def client(self) -> Client:
@@ -121,7 +147,7 @@ class DaskBackend:
         try:
             for future in as_completed(futures):
                 if future.status != "finished":
-                    raise _failed(future.exception()) from future.exception()
+                    raise self._failed(future)
                 yield future.result()
                 future.release()
         finally:
@@ -143,8 +169,20 @@ class DaskBackend:
                     pca.fit(x)
                     mean, scale = np.asarray(pca.mean_), np.ones(FEATURES)
                 return FittedAxes(mean, scale, np.asarray(pca.components_), np.asarray(pca.explained_variance_ratio_))
-        except (KilledWorker, MemoryError, OSError, ValueError) as failed:
-            raise _failed(failed) from failed
+        except (KilledWorker, MemoryError, OSError, ValueError, CancelledError) as failed:
+            raise self._lost() or _failed(failed) from failed
+
+    def _failed(self, future: "Future[Any]") -> RunFailed:
+        if future.status == "cancelled":
+            return self._lost() or RunFailed("the scheduler cancelled the work", "the same command goes on where this run stopped")
+        cause = future.exception()
+        failed = (self._lost() if isinstance(cause, KilledWorker) else None) or _failed(cause)
+        failed.__cause__ = cause
+        return failed
+
+    def _lost(self) -> RunFailed | None:
+        """Why the cluster has ended under the work, where it has."""
+        return self._yarn.failure if self._yarn is not None else None
 
     def _block(self, files: list[tuple[str, int]]) -> da.Array:
         rows = sum(count for _, count in files)
@@ -164,6 +202,8 @@ class DaskBackend:
             described["scheduler"] = self._address
             described["dashboard"] = self._client.dashboard_link
             described["threads"] = sum(self._client.nthreads().values())
+        if self._yarn is not None:
+            described["yarn"] = self._yarn.describe()
         return described
 
 

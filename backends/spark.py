@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from py4j.protocol import Py4JError
-from pyspark import AccumulatorParam, InheritableThread, StorageLevel
+from pyspark import AccumulatorParam, InheritableThread, SparkContext, StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.ml.feature import PCA, ElementwiseProduct, StandardScaler, VectorSlicer
 from pyspark.ml.functions import array_to_vector
@@ -27,6 +27,7 @@ from pyspark.sql.functions import col
 from pyspark.sql.pandas.functions import pandas_udf
 
 from backends.java import java_home
+from backends.spark_on_yarn import SparkOnYarn
 from fruits.backend import Item, Result, Settings, task_name
 from fruits.errors import BadArgument, RunFailed
 from fruits.features import read_features
@@ -53,12 +54,15 @@ class SparkBackend:
         self._settings = settings
         self._spark: SparkSession | None = None
         self._pca_attempts = 0
+        self._yarn: SparkOnYarn | None = None
         if settings.session is not None:
             if not isinstance(settings.session, SparkSession):
                 raise BadArgument("a Spark Connect session has neither accumulators nor ml.PCA", "pass a classic SparkSession")
             self._spark = settings.session
         elif SparkSession.getActiveSession() is not None:
             raise BadArgument("this process has a Spark session already", "pass it: run(job, session=spark)")
+        elif settings.cluster == "yarn":
+            self._yarn = SparkOnYarn(settings)
         elif settings.cluster != "local" and not settings.cluster.startswith("spark://"):
             raise BadArgument(f"{settings.cluster} is no address of a Spark master", "it looks like spark://host:7077")
         for key in settings.options:
@@ -68,40 +72,60 @@ class SparkBackend:
         self._java_home = None if self._spark else java_home()
 
     def _defaults(self) -> dict[str, str]:
-        local = self._settings.cluster == "local"
+        cluster, workers = self._settings.cluster, self._settings.workers
         configuration = {
             "spark.app.name": "fruits",
-            "spark.master": f"local[{self._settings.workers or cores()},{TASK_ATTEMPTS}]" if local else self._settings.cluster,
+            "spark.master": f"local[{self.workers},{TASK_ATTEMPTS}]" if cluster == "local" else cluster,
             # The features of a fit are cached here, and spill to disk above that.
             "spark.driver.memory": f"{max(1, min(4, memory() // (4 * GIB)))}g",
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}",
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+            + (" -Dfruits.repeated=info" if log.isEnabledFor(logging.INFO) else ""),
             "spark.ui.showConsoleProgress": "false",
             "spark.ui.port": "0",  # any free one: a seventeenth session on 4040 would fail
             "spark.python.worker.faulthandler.enabled": "true",
         }
-        if not local and self._settings.workers is not None:
-            configuration["spark.cores.max"] = str(self._settings.workers)
+        if self._yarn is not None:
+            return configuration | self._yarn.configuration()
+        if cluster != "local" and workers is not None:
+            configuration["spark.cores.max"] = str(workers.most)
         return configuration
 
     def __enter__(self) -> Self:
         if self._spark is None:
-            if self._settings.cluster != "local":
+            if self._settings.cluster not in ("local", "yarn"):
                 _check_answers(self._settings.cluster)
-            environment = {"PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable)}
-            if self._java_home:
-                environment["JAVA_HOME"] = self._java_home
-            if self._settings.cluster == "local":
-                environment["SPARK_LOCAL_IP"] = "127.0.0.1"  # the user interface asks for no password
-            builder = SparkSession.builder
-            for key, value in self._configuration.items():
-                builder = builder.config(key, value)
             try:
-                with _environment(environment):
-                    self._spark = builder.getOrCreate()
+                with _environment(self._variables()):
+                    self._spark = self._yarn.start(self._open, _kill) if self._yarn else self._open()
             except (PySparkException, Py4JError) as failed:
                 raise RunFailed(f"Spark did not start: {_reason(failed)}", "see what its log says with --log-level info") from failed
             self._spark.sparkContext.setLogLevel("INFO" if log.isEnabledFor(logging.INFO) else "ERROR")
+            if self._yarn:
+                try:
+                    self._yarn.wait_for_executor(self._spark, self._executor_cores)
+                except BaseException:
+                    self.__exit__()
+                    raise
         return self
+
+    def _variables(self) -> dict[str, str]:
+        """What Spark reads from the environment while it starts."""
+        python = self._yarn.python if self._yarn else os.environ.get("PYSPARK_PYTHON", sys.executable)
+        variables = {"PYSPARK_PYTHON": python}
+        if self._java_home:
+            variables["JAVA_HOME"] = self._java_home
+        # Its user interface asks for no password: it listens where the cluster is, and there alone.
+        if self._yarn:
+            variables["SPARK_LOCAL_IP"] = self._yarn.host
+        elif self._settings.cluster == "local":
+            variables["SPARK_LOCAL_IP"] = "127.0.0.1"
+        return variables
+
+    def _open(self) -> SparkSession:
+        builder = SparkSession.builder
+        for key, value in self._configuration.items():
+            builder = builder.config(key, value)
+        return builder.getOrCreate()
 
     def __exit__(self, *exc: object) -> None:
         if self._spark is not None and self._settings.session is None:
@@ -110,12 +134,20 @@ class SparkBackend:
 
     @property
     def workers(self) -> int:
-        if self._spark is not None:
-            # Of the executors; in local mode the driver is the only one. The default parallelism would say 2 for one core.
-            executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(True)
-            if total := sum(executors.apply(i).totalCores() for i in range(executors.length())):
-                return int(total)
-        return self._settings.workers or cores()
+        if self._spark is not None and (total := self._executor_cores()):
+            return total
+        if self._yarn is not None:
+            return self._yarn.workers.most
+        return self._settings.workers.most if self._settings.workers else cores()
+
+    def _executor_cores(self) -> int:
+        """Of all executors; in local mode the driver is the only one. The default parallelism would say 2 for one core."""
+        executors = self.spark.sparkContext._jsc.sc().statusStore().executorList(True)
+        return int(sum(executors.apply(i).totalCores() for i in range(executors.length())))
+
+    @property
+    def remote(self) -> bool:
+        return self._settings.session is None and self._settings.cluster != "local"
 
     @property
     def spark(self) -> SparkSession:
@@ -179,7 +211,7 @@ class SparkBackend:
                 yield from new(results[seen:])
                 seen = len(results)
             if failure:
-                raise RunFailed(
+                raise self._lost(failure[0]) or RunFailed(
                     f"a task failed {TASK_ATTEMPTS} times: {_reason(failure[0])}", "the same command goes on where this run stopped"
                 ) from failure[0]
             yield from new([(row.id, bytes(row.result)) for row in collected])
@@ -187,6 +219,9 @@ class SparkBackend:
             if not ended.is_set():
                 context.cancelJobGroup(group)
                 ended.wait()
+
+    def _lost(self, failed: Exception) -> RunFailed | None:
+        return self._yarn.exceeded(str(failed)) if self._yarn else None
 
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
         urls = [url for url, _ in features]
@@ -210,7 +245,9 @@ class SparkBackend:
                 scale = unit_scale(mean, moments.std.toArray())
             return self._axes(vectors, mean, scale, k)
         except (PySparkException, Py4JError) as failed:
-            raise RunFailed(f"ml.PCA failed: {_reason(failed)}", "the same command goes on where this run stopped") from failed
+            raise self._lost(failed) or RunFailed(
+                f"ml.PCA failed: {_reason(failed)}", "the same command goes on where this run stopped"
+            ) from failed
         finally:
             vectors.unpersist()
 
@@ -259,7 +296,19 @@ class SparkBackend:
             described["application"] = context.applicationId
             described["master"] = context.master
             described["dashboard"] = context.uiWebUrl
+        if self._yarn is not None:
+            described["yarn"] = self._yarn.describe()
         return described
+
+
+def _kill(application: str) -> None:
+    """Ends a YARN application through the JVM that is about to become its driver."""
+    jvm: Any = SparkContext._jvm
+    client = jvm.org.apache.hadoop.yarn.client.api.YarnClient.createYarnClient()
+    client.init(jvm.org.apache.hadoop.yarn.conf.YarnConfiguration())
+    client.start()
+    client.killApplication(jvm.org.apache.hadoop.yarn.api.records.ApplicationId.fromString(application))
+    client.stop()
 
 
 def _check_answers(masters: str) -> None:

@@ -15,13 +15,41 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
+class Workers:
+    """How many items may be worked on at a time: `least` and `most` differ where the cluster is to grow and shrink with the work."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        return str(self.most) if self.least == self.most else f"{self.least}..{self.most}"
+
+
+@dataclass(frozen=True)
+class YarnSettings:
+    """What a YARN cluster is asked for; None is left to the engine's own configuration, or worked out from the nodes.
+
+    `container_memory` in MiB: all that YARN counts. `environment`: the Python of the nodes (`backends.environment`). `launcher`: what starts
+    Dask's workers. `worker_environment`: variables that every worker needs.
+    """
+
+    queue: str | None = None
+    environment: str | None = None
+    container_cores: int | None = None
+    container_memory: int | None = None
+    launcher: str = "fruits"
+    worker_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Where a backend runs. `session`: the caller's own SparkSession or Client, which is then left open."""
+    """Where a backend runs. `session`: the caller's own SparkSession or Client, which is then left open. `yarn`: for cluster `yarn` only."""
 
     cluster: str = "local"
-    workers: int | None = None
+    workers: Workers | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     session: Any = None
+    yarn: YarnSettings = field(default_factory=YarnSettings)
 
 
 class Backend(Protocol):
@@ -45,6 +73,10 @@ class Backend(Protocol):
     @property
     def workers(self) -> int:
         """How many items are worked on at a time; known before the session is open."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the workers' Python may be another than this one: they were started elsewhere."""
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yields `function(item)` for each item, in the order in which they end.

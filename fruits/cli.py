@@ -4,18 +4,22 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
 
 import fruits
+from fruits import defaults
 from fruits.backend import DEFAULT, REGISTRY
-from fruits.errors import FruitsError
-from fruits.job import DEFAULT_COMPONENTS, SAMPLE, Job
+from fruits.errors import BadArgument, FruitsError
+from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, SAMPLE, Job
 from fruits.model import ENGINES
 
 if TYPE_CHECKING:
+    from fruits.model import Engine
     from fruits.pipeline import Prepared
     from fruits.report import RunReport
 
@@ -57,9 +61,23 @@ class KeyValue(click.ParamType[tuple[str, str]]):
         return key, setting
 
 
+class Memory(click.ParamType[int]):
+    """In MiB: `2048`, `2048m` or `2g`."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        text = str(value).lower()
+        number, unit = (text[:-1], text[-1]) if text[-1:] in ("m", "g") else (text, "m")
+        if not number.isdecimal():
+            self.fail(f"{value!r} is no size such as 2g or 2048m", param, ctx)
+        return int(number) * (1024 if unit == "g" else 1)
+
+
 @click.group(invoke_without_command=True, help=DESCRIPTION, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option_panel("What", options=["--input", "--pattern", "--output", "--fresh"])
 @click.option_panel("Where", options=["--backend", "--cluster", "--workers", "--set"])
+@click.option_panel("YARN", options=["--queue", "--environment", "--container-cores", "--container-memory", "--launcher"])
 @click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
 @click.option_panel(
     "Reading images",
@@ -77,8 +95,29 @@ class KeyValue(click.ParamType[tuple[str, str]]):
 @click.option("--output", metavar="URL", help="Folder of the results. [default: results]")
 @click.option("--fresh", is_flag=True, help="Start over, and replace what an earlier run left in the output.")
 @click.option("--backend", type=click.Choice(list(REGISTRY)), help=f"The engine that distributes the work. [default: {DEFAULT}]")
-@click.option("--cluster", metavar="WHERE", help="local, or the address of a Dask scheduler or a Spark master. [default: local]")
-@click.option("--workers", type=int, metavar="N", help="Single-threaded model processes in all. [default: one a core]")
+@click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="local, yarn, the address of a Dask scheduler or a Spark master, or auto: yarn where HADOOP_CONF_DIR or YARN_CONF_DIR has a "
+    "yarn-site.xml and the nodes see the folders. [default: auto]",
+)
+@click.option(
+    "--workers", metavar="N", help="Single-threaded model processes in all; on YARN also a range such as 2..20. [default: one a core]"
+)
+@click.option("--queue", metavar="NAME", help="[default: default]")
+@click.option(
+    "--environment",
+    metavar="URL",
+    help="The nodes' Python: venv:///path, python:///path, or an archive.tar.gz that `pack` made. [default: this one, at the same path]",
+)
+@click.option("--container-cores", type=int, metavar="N", help="Of a Spark executor: so many workers. [default: up to 2]")
+@click.option(
+    "--container-memory",
+    type=Memory(),
+    metavar="SIZE",
+    help="All that YARN counts, such as 2g. [default: 2g for Dask, 1.4g and 640m a worker for Spark]",
+)
+@click.option("--launcher", type=click.Choice(LAUNCHERS), help=f"What starts Dask's workers. [default: {LAUNCHERS[0]}]")
 @click.option("--set", "options", type=KeyValue(), multiple=True, help="Passed raw to the configuration of Spark or Dask; again for more.")
 @click.option(
     "--components",
@@ -127,10 +166,31 @@ def main(ctx: click.RichContext, /, dry_run: bool, as_json: bool, log_level: str
             raise click.UsageError(f"{_names(ctx, given)}: options of a run have no effect on the command {ctx.invoked_subcommand}")
         return
     _log(log_level.upper())
-    parameters = {name: value for name, value in typed.items() if name in given}
-    if "options" in parameters:
-        parameters["options"] = dict(parameters["options"])
-    _guarded(lambda: _run(Job(**parameters), dry_run, as_json))
+
+    def work() -> int:
+        parameters = _with_defaults(ctx, {name: value for name, value in typed.items() if name in given})
+        if "options" in parameters:
+            parameters["options"] = dict(parameters["options"])
+        return _run(Job(**parameters), dry_run, as_json)
+
+    _guarded(work)
+
+
+def _with_defaults(ctx: click.RichContext, given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that were typed, and the others from `fruits.toml` where it has them."""
+    fields = {p.opts[0].removeprefix("--"): p for p in main.params if p.name in Job.__dataclass_fields__}
+    for option, value in defaults.read(fields).items():
+        parameter = fields[option]
+        name = str(parameter.name)
+        if name in given:
+            continue
+        if isinstance(value, dict):
+            value = [f"{key}={setting}" for key, setting in value.items()]
+        try:
+            given[name] = parameter.type_cast_value(ctx, value)
+        except (click.UsageError, TypeError) as fault:
+            raise BadArgument(f"{defaults.NAME}: {option} = {value!r}: {fault}", "mend the file") from fault
+    return given
 
 
 @main.command()
@@ -158,12 +218,75 @@ def validate(results: str, as_json: bool) -> None:
     _guarded(check)
 
 
+@main.command()
+@click.argument("archive", default="environment.tar.gz")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="litert", show_default=True, help="keras adds TensorFlow.")
+@click.option(
+    "--backend", "names", type=click.Choice(list(REGISTRY)), multiple=True, help="For the workers of this one only. [default: of all]"
+)
+def pack(archive: str, engine: "Engine", names: tuple[str, ...]) -> None:
+    """Make an archive of this Python for the nodes of a YARN cluster.
+
+    It holds fruits and what its workers import, at the versions that are installed here; give it as --environment. The nodes need the same
+    base Python at the same path.
+    """
+
+    def work() -> int:
+        from backends.pack import pack as packed
+
+        made = packed(Path(archive), engine, names or tuple(REGISTRY))
+        click.echo(f"{made.path}: {made.size / 1e6:.0f} MB, {len(made.packages)} packages; every node must have {made.base_python}")
+        return 0
+
+    _guarded(work)
+
+
+@main.command()
+@click.option("--input", metavar="URL", help="[default: the bundled sample]")
+@click.option("--output", metavar="URL", help="[default: results]")
+@click.option("--backend", type=click.Choice(list(REGISTRY)), help=f"[default: {DEFAULT}]")
+@click.option("--cluster", metavar="WHERE", help="local, yarn, an address, or auto. [default: auto]")
+@click.option("--workers", metavar="N")
+@click.option("--queue", metavar="NAME")
+@click.option("--environment", metavar="URL")
+@click.option("--container-cores", type=int, metavar="N")
+@click.option("--container-memory", type=Memory(), metavar="SIZE")
+@click.option("--launcher", type=click.Choice(LAUNCHERS))
+@click.option("--json", "as_json", is_flag=True, help="The checks as a JSON list.")
+@click.pass_context
+def doctor(ctx: click.RichContext, /, as_json: bool, **typed: Any) -> None:
+    """Look whether a job could run: Python, Java, engines, memory, queue, folders, and whether a worker starts.
+
+    Says of each what was found, or what to do. The options mean what they mean in a run, with the same defaults. Exit code 1 where
+    something is missing.
+    """
+    _log("ERROR")
+
+    def work() -> int:
+        from backends.doctor import examine
+
+        given = {name: value for name, value in typed.items() if value is not None}
+        checks = []
+        for check in examine(Job(**_with_defaults(ctx, given))):
+            checks.append(check)
+            if not as_json:
+                click.echo(f"{'ok  ' if check.advice is None else 'FAIL'} {check.name}: {check.found}")
+                if check.advice:
+                    click.echo(f"     {check.advice}")
+        if as_json:
+            click.echo(json.dumps([asdict(check) for check in checks]))
+        return 1 if any(check.advice for check in checks) else 0
+
+    _guarded(work)
+
+
 def _log(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)  # of the handler too: libraries set levels of their own on their loggers
     if level in ("WARNING", "ERROR"):
-        # What fails in Dask comes back as an exception and is told once; its own words on top are for --log-level info.
-        handler.addFilter(lambda record: not record.name.startswith("distributed"))
+        # What fails in Dask comes back as an exception and is told once; its own words on top, and those of its event loop, are for
+        # --log-level info.
+        handler.addFilter(lambda record: not record.name.startswith(("distributed", "tornado")))
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
 
 
@@ -195,8 +318,10 @@ def _run(job: Job, dry_run: bool, as_json: bool) -> int:
 def _opening(prepared: "Prepared") -> list[str]:
     job, images = prepared.job, len(prepared.listing)
     where = "the bundled sample" if job.input == SAMPLE else job.input
-    backend = f"{prepared.backend.name} on {job.cluster or 'local'}, {prepared.backend.workers} workers"
+    backend = f"{prepared.backend.name} on {prepared.where}, {prepared.backend.workers} workers"
     lines = [f"{backend}: {images} images of {where} to {job.output}"]
+    if files := defaults.files():
+        lines.append(f"defaults from {', '.join(map(str, files))}")
     if reused := images - prepared.pending.num_rows:
         lines.append(f"an earlier run has done {reused} of them, {images - reused} are left")
     return lines

@@ -77,7 +77,9 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
         features=stored,
         rejects=rejected,
         seconds=time.monotonic() - started,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=str(os.getpid()),
+        node=os.environ.get("NM_HOST", socket.gethostname()),  # these two are set in YARN's containers
+        container=os.environ.get("CONTAINER_ID"),
     )
     Marker(task.fingerprint, done, [row[:3] for row in chunk.rows]).write(output)
     return done

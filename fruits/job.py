@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fruits import storage
-from fruits.backend import REGISTRY
+from fruits.backend import REGISTRY, Workers
 from fruits.errors import BadArgument
 from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PREPROCESSING, WEIGHTS, Engine
 
@@ -16,6 +16,7 @@ SAMPLE = str(Path(__file__).parent / "sample" / "Test")
 DEFAULT_COMPONENTS = 200
 # Pillow refuses to open a picture above this size, whatever its caller allows (twice PIL.Image.MAX_IMAGE_PIXELS).
 PILLOW_MAX_PIXELS = 178_956_970
+LAUNCHERS = ("fruits", "dask-yarn")
 MAX_CHUNK_SIZE = 16_384  # 84 MB of features
 
 
@@ -24,15 +25,22 @@ class Job:
     """A job's parameters. Raises `BadArgument` when one, or a combination, cannot be honoured.
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
-    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide.
-    `options` go raw into the configuration of the engine that distributes the work.
+    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `cluster`:
+    `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
+    `workers`: a count, or on YARN a range such as "2..20". `queue`, `environment`, `container_cores`, `container_memory` (MiB) and
+    `launcher` (of Dask's workers) are YARN's. `options` go raw into the configuration of the engine that distributes the work.
     """
 
     input: str = SAMPLE
     output: str = "results"
     backend: str | None = None
     cluster: str | None = None
-    workers: int | None = None
+    workers: int | str | None = None
+    queue: str | None = None
+    environment: str | None = None
+    container_cores: int | None = None
+    container_memory: int | None = None
+    launcher: str | None = None
     patterns: tuple[str, ...] = ("*.jpg", "*.jpeg")
     engine: Engine = "litert"
     batch_size: int | None = None
@@ -63,13 +71,11 @@ class Job:
             raise BadArgument(f"there is no backend {self.backend!r}", f"choose one of: {', '.join(REGISTRY)}")
         if self.engine not in ENGINES:
             raise BadArgument(f"there is no engine {self.engine!r}", f"choose one of: {', '.join(ENGINES)}")
-        if self.cluster == "yarn":
+        if self.launcher is not None and self.launcher not in LAUNCHERS:
+            raise BadArgument(f"there is no launcher {self.launcher!r}", f"choose one of: {', '.join(LAUNCHERS)}")
+        if self.cluster not in (None, "auto", "local", "yarn") and "://" not in str(self.cluster):
             raise BadArgument(
-                "--cluster yarn is not built yet", "use --cluster local, or the address of a running Spark master or Dask scheduler"
-            )
-        if self.cluster not in (None, "local") and "://" not in str(self.cluster):
-            raise BadArgument(
-                f"{self.cluster!r} is neither local nor an address",
+                f"{self.cluster!r} is neither auto, local, yarn nor an address",
                 "an address looks like spark://host:7077 for Spark, tcp://host:8786 for Dask",
             )
         if not self.patterns or not all(self.patterns):
@@ -85,10 +91,10 @@ class Job:
                 )
 
     def _check_numbers(self) -> None:
-        for name in ("workers", "batch_size", "chunk_size", "max_pixels", "max_file_bytes"):
+        for name in ("container_cores", "container_memory", "batch_size", "chunk_size", "max_pixels", "max_file_bytes"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise BadArgument(f"{_option(name)} {value!r} is not a whole number above 0", "give 1 or more")
+                raise BadArgument(f"{option(name)} {value!r} is not a whole number above 0", "give 1 or more")
         if self.chunk_size is not None and self.chunk_size > MAX_CHUNK_SIZE:
             raise BadArgument(
                 f"--chunk-size {self.chunk_size} is too much: a worker holds the features of a chunk in memory",
@@ -113,7 +119,34 @@ class Job:
                 "give a count such as 200 or a share such as 0.95",
             )
 
+    def workers_range(self) -> Workers | None:
+        """`workers` as what is wanted at least and at most."""
+        if self.workers is None:
+            return None
+        least, dots, most = str(self.workers).partition("..")
+        if isinstance(self.workers, bool) or not least.isdecimal() or not (most if dots else least).isdecimal():
+            raise BadArgument(f"--workers {self.workers!r} is neither a whole number nor a range", "give for example 4, or 2..20 on YARN")
+        found = Workers(int(least), int(most or least))
+        if found.least < 1 or found.most < found.least:
+            raise BadArgument(f"--workers {self.workers} is not above 0, or ends below its beginning", "give for example 4, or 2..20")
+        return found
+
+    def yarn_options(self) -> dict[str, Any]:
+        """The options that are YARN's alone, as far as they were given, by the name under which they are typed."""
+        names = ("queue", "environment", "container_cores", "container_memory", "launcher")
+        return {option(name): getattr(self, name) for name in names if getattr(self, name) is not None}
+
     def _check_combinations(self) -> None:
+        workers = self.workers_range()
+        if self.cluster not in (None, "auto", "yarn"):
+            for name, value in self.yarn_options().items():
+                raise BadArgument(f"{name} {value} has no effect on --cluster {self.cluster}: it is YARN's", f"leave out {name}")
+            if workers and workers.least != workers.most:
+                raise BadArgument(f"--workers {workers}: only YARN gives and takes workers while a run goes on", "give one number")
+        if self.launcher is not None and self.backend == "spark":
+            raise BadArgument("--launcher has no effect with --backend spark: it starts Dask's workers", "leave it out")
+        if self.cluster == "yarn":
+            check_seen_by_nodes(self.input, self.output)
         fitting = {
             "--components": self.components is not None,
             "--standardize": self.standardize,
@@ -170,7 +203,21 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _option(name: str) -> str:
+def seen_by_nodes(*urls: str) -> bool:
+    return not any(storage.is_local(url) for url in urls)
+
+
+def check_seen_by_nodes(job_input: str, output: str) -> None:
+    """Raises `BadArgument` for folders of this machine, which the nodes of a cluster do not have."""
+    for name, url in (("--input", job_input), ("--output", output)):
+        if not seen_by_nodes(url):
+            raise BadArgument(
+                f"{name} {url} is a folder of this machine, which the nodes of the YARN cluster do not see",
+                f"give hdfs:// or s3:// as {name}, or use --cluster local",
+            )
+
+
+def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 

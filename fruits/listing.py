@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +21,7 @@ from fruits.errors import BadArgument
 from fruits.job import Job
 from fruits.storage import Folder
 
-# key: the name below the input folder. version: what changes when the content does (modification time in ns, or ETag).
+# key: the name below the input folder. version: what changes when the content does (modification time, or ETag).
 # fault: the reason for which the file is rejected unread, or empty.
 SCHEMA = pa.schema(
     [
@@ -150,15 +149,16 @@ def _printable(path: str) -> str:
 
 
 def _remote(folder: Folder, matches: re.Pattern[str], ignored: Counter[str]) -> Iterator[Entry]:
-    for key, found in folder.walk():
-        name = key.rpartition("/")[2]
-        if not name or name.endswith("_$folder$"):
-            ignored["folder markers"] += 1
-        elif why := _why_ignored(name, matches):
-            ignored[why] += 1
-        else:
-            yield key, int(found["size"]), _version(found), ""
-
-
-def _version(found: dict[str, Any]) -> str:
-    return str(found.get("ETag") or found.get("mtime") or found.get("modificationTime") or "")
+    try:
+        for key, size, version in folder.walk():
+            name = key.rpartition("/")[2]
+            if not name or name.endswith("_$folder$"):
+                ignored["folder markers"] += 1
+            elif why := _why_ignored(name, matches):
+                ignored[why] += 1
+            else:
+                yield key, size, version, ""
+    except PermissionError:
+        raise  # of a folder below, which the caller names
+    except OSError as failed:
+        raise BadArgument(f"{folder.url} cannot be listed: {failed.strerror or failed}", "check the network, and try again") from failed

@@ -13,7 +13,8 @@ REJECTS = f"{WORK}/rejects"
 
 @dataclass(frozen=True)
 class ChunkDone:
-    """What came of a chunk. `first`: its first key, by which results are put in order. `seconds`: of one worker.
+    """What came of a chunk. `first`: its first key, by which results are put in order. `seconds`: of one worker, which
+    is told by the number of its process, its node and, on YARN, its container.
 
     `features` and `rejects` name the files that hold its rows; None where it has no such row.
     """
@@ -28,6 +29,8 @@ class ChunkDone:
     rejects: StoredFile | None
     seconds: float
     worker: str
+    node: str
+    container: str | None
 
     @property
     def images(self) -> int:

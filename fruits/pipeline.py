@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 import fruits
 from fruits import backend as backends
 from fruits import export
-from fruits.backend import Backend, Settings
+from fruits.backend import Backend, Settings, YarnSettings
+from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, RunFailed
 from fruits.featurize import FeaturizeTask, featurize_chunk
-from fruits.job import DEFAULT_COMPONENTS, Job, fingerprint
+from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, fingerprint
 from fruits.listing import Listing, list_images, rows
 from fruits.marker import ChunkDone, Marker, reusable
 from fruits.model import FEATURES, check_installed
@@ -28,9 +29,10 @@ from fruits.observer import Advance, Nobody, Observer
 from fruits.pca import Projection
 from fruits.plan import cut, write_plan
 from fruits.project import ProjectTask, project_chunk
-from fruits.report import STAGES, ImageCounts, RunReport, Stage, now
+from fruits.report import STAGES, ImageCounts, RunReport, Stage, WorkerShare, now
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
+from fruits.versions import check_nodes
 
 
 def run(job: Job, *, session: Any = None, observer: Observer | None = None) -> RunReport:
@@ -51,12 +53,14 @@ def execute(prepared: "Prepared", observer: Observer) -> RunReport:
 class Prepared:
     """A job that was checked against its input, its output and its engine, with nothing written or started yet.
 
+    `where`: on which cluster, and why there.
     `reused`: the chunks that an earlier run committed. `pending`: a table of `listing.SCHEMA` with the other files, and where to `cut`
     it into chunks. `complete`: the report of an earlier run that leaves nothing to do.
     """
 
     job: Job
     backend: Backend
+    where: str
     results: Results
     listing: Listing
     listing_seconds: float
@@ -89,7 +93,7 @@ class Prepared:
 
 def prepare(job: Job, *, session: Any = None) -> Prepared:
     """Every check that can be made before anything starts; raises `BadArgument`."""
-    backend = _backend(job, session)
+    backend, where = _backend(job, session)
     if session is None:
         check_installed(job.engine)
     projection, sha256 = _given_projection(job)
@@ -109,20 +113,39 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
     pending = listing.files.filter(pc.invert(pc.is_in(listing.files["key"], done))) if reused else listing.files
     complete = None if pending.num_rows else results.complete(fingerprints)
     cuts = cut(pending["size"], backend.workers, job.chunk_size)
-    return Prepared(job, backend, results, listing, seconds, projection, fingerprints, reused, pending, cuts, complete)
+    return Prepared(job, backend, where, results, listing, seconds, projection, fingerprints, reused, pending, cuts, complete)
 
 
-def _backend(job: Job, session: Any) -> Backend:
+def _backend(job: Job, session: Any) -> tuple[Backend, str]:
+    """The backend, and where it runs and why, in words."""
     if session is None:
-        settings = Settings(job.cluster or "local", job.workers, job.options)
-        return backends.load(job.backend or backends.DEFAULT)(settings)
+        cluster, why = place(job)
+        if cluster != "yarn":
+            for name, value in job.yarn_options().items():
+                raise BadArgument(f"{name} {value} has no effect on --cluster {cluster} ({why}): it is YARN's", f"leave out {name}")
+            if (workers := job.workers_range()) and workers.least != workers.most:
+                raise BadArgument(f"--workers {workers}: only YARN gives and takes workers while a run goes on", "give one number")
+        else:
+            check_seen_by_nodes(job.input, job.output)
+        yarn = YarnSettings(
+            job.queue,
+            job.environment,
+            job.container_cores,
+            job.container_memory,
+            job.launcher or LAUNCHERS[0],
+            worker_environment(job) if cluster == "yarn" else {},
+        )
+        settings = Settings(cluster, job.workers_range(), job.options, yarn=yarn)
+        return backends.load(job.backend or backends.DEFAULT)(settings), f"{cluster} ({why})" if why else cluster
     name = backends.name_for(session)
     if job.backend not in (None, name):
         raise BadArgument(f"backend {job.backend!r} with a session of {name}", "leave the backend out")
-    for option, given in (("cluster", job.cluster), ("workers", job.workers), ("options", job.options)):
-        if given:
-            raise BadArgument(f"{option} cannot be set on a session that is open already", "set it where the session is made")
-    return backends.load(name)(Settings(session=session))
+    for given in ("cluster", "workers", "options"):
+        if getattr(job, given):
+            raise BadArgument(f"{given} cannot be set on a session that is open already", "set it where the session is made")
+    for given in job.yarn_options():
+        raise BadArgument(f"{given} cannot be set on a session that is open already", "set it where the session is made")
+    return backends.load(name)(Settings(session=session)), "the caller's session"
 
 
 def _given_projection(job: Job) -> tuple[Projection | None, str | None]:
@@ -135,6 +158,8 @@ def _given_projection(job: Job) -> tuple[Projection | None, str | None]:
         raise BadArgument(f"there is no file {job.projection}", "give the projection.npz of a results folder") from missing
     except PermissionError as denied:
         raise BadArgument(f"{job.projection} cannot be read: access denied", "ask for the right to read it") from denied
+    except OSError as failed:
+        raise BadArgument(f"{job.projection} cannot be read: {failed.strerror or failed}", "check the path and the network") from failed
     projection = Projection.from_npz(data, job.projection)
     own = job.features_identity()
     for what in ("model", "weights", "preprocessing", "precision"):
@@ -178,17 +203,25 @@ class _Run:
             return ready.complete
         ready.results.begin()
         try:
-            report = self._work(started)
+            return self._work(started)
+        except OSError as failed:
+            with suppress(OSError):  # the same fault again, most likely
+                ready.results.withdraw()
+            where = failed.filename or ready.job.output
+            raise RunFailed(
+                f"{where}: {failed.strerror or failed}", "mend that; the same command goes on where this run stopped"
+            ) from failed
         except BaseException:
             ready.results.withdraw()
             raise
-        return report
 
     def _work(self, started: str) -> RunReport:
         ready = self.prepared
         with ExitStack() as session:
             with self._stage("start", 0):
                 backend = session.enter_context(ready.backend)
+                if ready.backend.remote:
+                    check_nodes(backend, ready.job.engine)
             done = self._featurize(backend)
             counts = self._counts(done)
             projection, pca = None, []
@@ -207,6 +240,7 @@ class _Run:
             rejected_by_reason=_sum(chunk.reasons for chunk in done),
             labels=_sum(chunk.labels for chunk in done),
             explained_variance=[] if projection is None else np.cumsum(projection.explained).tolist(),
+            workers=_shares(done),
             started=started,
             finished=now(),
             files=files,
@@ -340,6 +374,16 @@ class _Run:
                 files.append(folder.write(PROJECTION, projection.npz))
             files.append(export.write_rejected(folder, [chunk.rejects for chunk in done if chunk.rejects]))
         return files
+
+
+def _shares(done: Iterable[ChunkDone]) -> list[WorkerShare]:
+    by_worker: dict[tuple[str, str, str | None], list[ChunkDone]] = {}
+    for chunk in done:
+        by_worker.setdefault((chunk.node, chunk.worker, chunk.container), []).append(chunk)
+    return [
+        WorkerShare(worker, node, container, len(chunks), sum(c.images for c in chunks), sum(c.seconds for c in chunks))
+        for (node, worker, container), chunks in sorted(by_worker.items(), key=lambda item: item[0][:2])
+    ]
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -1,16 +1,14 @@
 """The report of a run: `report.json`, which is written last and names every file of the results."""
 
 import json
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import fruits
 from fruits.errors import BadArgument
 from fruits.storage import Folder, StoredFile
+from fruits.versions import versions
 
 REPORT = "report.json"
 SCHEMA_VERSION = 1
@@ -45,6 +43,21 @@ class ImageCounts:
 
 
 @dataclass(frozen=True)
+class WorkerShare:
+    """What one worker process featurized in this run, or in the earlier ones whose chunks were reused.
+
+    `node` and `container` as YARN calls them; elsewhere the host's name and None. `seconds` spent on chunks.
+    """
+
+    worker: str
+    node: str
+    container: str | None
+    chunks: int
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RunReport:
     """What a run was and did.
 
@@ -61,12 +74,13 @@ class RunReport:
     rejected_by_reason: dict[str, int]
     labels: dict[str, int]
     explained_variance: list[float]
+    workers: list[WorkerShare]
     started: str
     finished: str
     files: list[StoredFile]
     notes: list[str]
     linked_folders: list[str]
-    versions: dict[str, str] = field(default_factory=lambda: versions())
+    versions: dict[str, str] = field(default_factory=versions)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -78,6 +92,7 @@ class RunReport:
         content = json.loads(text)
         content["stages"] = [Stage(**stage) for stage in content["stages"]]
         content["images"] = ImageCounts(**content["images"])
+        content["workers"] = [WorkerShare(**worker) for worker in content["workers"]]
         content["files"] = [StoredFile(**file) for file in content["files"]]
         return RunReport(**content)
 
@@ -94,17 +109,6 @@ def read_report(results: str) -> RunReport:
         raise BadArgument(f"{results} has no {REPORT}: no run has been completed there", "run `python -m fruits` first") from missing
     except (ValueError, KeyError, TypeError) as fault:
         raise BadArgument(f"{results}/{REPORT} is no report of schema {SCHEMA_VERSION}: {fault}", "run with --fresh") from fault
-
-
-def versions() -> dict[str, str]:
-    """What the driver runs on; the engines' versions are in what the backend says of itself."""
-    found = {"fruits": fruits.__version__, "python": platform.python_version(), "platform": platform.platform()}
-    for package in ("numpy", "pillow", "pyarrow", "ai-edge-litert", "tensorflow", "tensorflow-cpu"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def now() -> str:

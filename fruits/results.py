@@ -19,6 +19,7 @@ from fruits.report import REPORT, RunReport
 from fruits.storage import WORK, Folder, is_draft
 
 IDENTITY = f"{WORK}/run.json"  # of which features the chunks are
+PROBE = f"{WORK}/probe"
 PROJECTIONS = f"{WORK}/projections"
 CSV = "results.csv"
 REJECTED = "rejected.parquet"
@@ -41,6 +42,8 @@ class Results:
             return
         try:
             earlier: dict[str, Any] = json.loads(self.folder.read(IDENTITY))
+        except PermissionError as denied:
+            raise BadArgument(f"{self.folder.url} cannot be read: access denied", "give another --output, or ask for the right") from denied
         except (FileNotFoundError, ValueError) as none:
             raise OutputInUse(
                 f"{self.folder.url} is not empty, and what it holds is not a result of fruits", "give an empty or a new folder as --output"
@@ -69,6 +72,18 @@ class Results:
                 for name in self.folder.names(MARKERS):
                     self.folder.remove(name)
             self.folder.write(IDENTITY, json.dumps(self._identity, indent=2).encode())
+        except OSError as failed:
+            raise BadArgument(f"{self.folder.url} cannot be written: {failed.strerror or failed}", "give another --output") from failed
+
+    def probe(self) -> None:
+        """Writes a file and removes it; raises `BadArgument` when that cannot be done."""
+        made = not self.folder.exists()
+        try:
+            self.folder.write(PROBE, b"")
+            self.folder.remove(PROBE)
+            if made:
+                for folder in (WORK, ""):
+                    self.folder.remove_if_empty(folder)
         except OSError as failed:
             raise BadArgument(f"{self.folder.url} cannot be written: {failed.strerror or failed}", "give another --output") from failed
 

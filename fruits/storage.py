@@ -1,4 +1,4 @@
-"""Folders, wherever they are: local paths by the operating system, every other URL through fsspec."""
+"""Folders, wherever they are: local paths by the operating system, S3 by `s3.py`, HDFS by `hdfs.py`."""
 
 import hashlib
 import os
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
 
+from fruits import hadoop
 from fruits.errors import BadArgument, MissingPackage
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from fruits.hdfs import HdfsFolder
+    from fruits.s3 import S3Folder
 
 WORK = "_fruits"  # the part of a results folder that the next run needs and no reader looks at
 
@@ -24,7 +27,8 @@ WORK = "_fruits"  # the part of a results folder that the next run needs and no 
 def normalized(url: str) -> str:
     """The one spelling of a folder's URL: local paths absolute, `s3a` as `s3`, no slash at the end.
 
-    Raises `BadArgument` for an empty URL, for one that holds credentials, and for file systems that are not built in yet.
+    An `hdfs://` URL stays as typed. Raises `BadArgument` for an empty URL, for one that holds credentials, for other file systems, and for
+    HDFS where nothing says which NameNode.
     """
     if not url:
         raise BadArgument("an empty path is no folder", "give a folder, for example ./Test or s3://bucket/Test")
@@ -33,14 +37,28 @@ def normalized(url: str) -> str:
     scheme, rest = url.split("://", 1)
     if scheme == "file":
         return os.path.abspath("/" + rest.lstrip("/"))
-    if scheme not in ("s3", "s3a"):
-        raise BadArgument(f"{scheme}:// URLs cannot be read or written", "use a local path or s3://; hdfs:// comes with --cluster yarn")
-    if "@" in urlsplit(url).netloc:
-        raise BadArgument(
-            f"the {scheme}:// URL holds a user name or key",
-            "take it out: credentials come from the environment, as the AWS tools take them",
-        )
-    return f"{'s3' if scheme == 's3a' else scheme}://{rest.rstrip('/')}"
+    if scheme not in ("s3", "s3a", "hdfs"):
+        raise BadArgument(f"{scheme}:// URLs cannot be read or written", "use a local path, hdfs:// or s3://")
+    if "@" in rest.partition("/")[0]:
+        raise BadArgument(f"the {scheme}:// URL holds a user name or key", f"take it out: {_CREDENTIALS[scheme]}")
+    rest = rest.rstrip("/")
+    if scheme == "hdfs":
+        _check_hdfs(rest)
+    return f"{'s3' if scheme == 's3a' else scheme}://{rest}"
+
+
+_AWS = "credentials come from the environment, as the AWS tools take them"
+_CREDENTIALS = {"s3": _AWS, "s3a": _AWS, "hdfs": f"the user is the one of this process, or {hadoop.USER}"}
+
+
+def _check_hdfs(rest: str) -> None:
+    authority, _, path = rest.partition("/")
+    if not rest:
+        raise BadArgument("hdfs:// names no folder", "give for example hdfs:///Test, or hdfs://namenode:8020/Test")
+    if {".", ".."} & set(path.split("/")):
+        raise BadArgument(f"hdfs://{rest} has . or .. in it, which HDFS does not resolve", "give the folder's own path")
+    if not authority:
+        hadoop.webhdfs_addresses(authority)
 
 
 def is_local(url: str) -> bool:
@@ -49,16 +67,29 @@ def is_local(url: str) -> bool:
 
 def holds(outer: str, inner: str) -> bool:
     """Whether the folder `inner` is `outer` or lies in it (both normalized); links are followed."""
-    if is_local(outer) != is_local(inner):
-        return False
-    if is_local(outer):
-        outer, inner = os.path.realpath(outer), os.path.realpath(inner)
+    outer, inner = _identity(outer), _identity(inner)
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
+
+
+def _identity(url: str) -> str:
+    """The same text for all names of a folder."""
+    if is_local(url):
+        return os.path.realpath(url)
+    if not url.startswith("hdfs://"):
+        return url
+    path = url.removeprefix("hdfs://").partition("/")[2]
+    return f"hdfs://{hadoop.filesystem_of(url)}/" + "/".join(part for part in path.split("/") if part)
 
 
 def is_draft(name: str) -> bool:
     """Whether a file is one that `Folder.create` did not finish: its writer was killed."""
     return re.fullmatch(r"(.*/)?\..+\.[0-9a-f]{8}\.tmp", name) is not None
+
+
+def _draft_of(name: str) -> str:
+    """Where a file is until it is complete. A name of its own for every attempt: two writers of one file must not share it."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}.{last}.{secrets.token_hex(4)}.tmp"
 
 
 @dataclass(frozen=True)
@@ -72,19 +103,26 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder at a normalized URL. Names are relative, with `/`. Missing files raise `FileNotFoundError`."""
+    """A folder at a normalized URL. Names are relative, with `/`.
+
+    Missing files raise `FileNotFoundError`, denied ones `PermissionError`, and so on; what is no fault of one file, such as a network
+    that is down or credentials that were refused, raises `OSError` itself.
+    """
 
     url: str
 
     @cached_property
-    def _remote(self) -> tuple[Any, str]:
-        import fsspec
-
+    def _remote(self) -> "S3Folder | HdfsFolder":
         try:
-            filesystem, root = fsspec.core.url_to_fs(self.url)
+            if self.url.startswith("hdfs://"):
+                from fruits.hdfs import HdfsFolder
+
+                return HdfsFolder(self.url)
+            from fruits.s3 import S3Folder
+
+            return S3Folder(self.url)
         except ImportError as missing:
             raise MissingPackage(f"what reads {self.url.split('://', 1)[0]}:// URLs", "worker") from missing
-        return filesystem, root
 
     @property
     def local(self) -> bool:
@@ -93,22 +131,17 @@ class Folder:
     def path(self, name: str) -> str:
         return f"{self.url}/{name}" if name else self.url
 
-    def _key(self, name: str) -> str:
-        root = self._remote[1].rstrip("/")
-        return f"{root}/{name}" if name else root
-
     def read(self, name: str) -> bytes:
         if self.local:
             with open(self.path(name), "rb") as file:
                 return file.read()
-        data: bytes = self._remote[0].cat_file(self._key(name))
-        return data
+        return self._remote.read(name)
 
     def open(self, name: str) -> Any:
         """A seekable binary file to read, so that a large one need not be in memory. For Arrow's readers there is `open_arrow`."""
         if self.local:
             return open(self.path(name), "rb")
-        return self._remote[0].open(self._key(name), "rb")
+        return self._remote.open(name)
 
     def open_arrow(self, name: str) -> "pa.NativeFile":
         """The file for Arrow's readers; one that is not on a local disk is read into memory.
@@ -130,7 +163,7 @@ class Folder:
             with self.create(name) as file:
                 file.write(data)
             return file.stored
-        self._remote[0].pipe_file(self._key(name), bytes(data))  # of Arrow, too, which S3 does not take
+        self._remote.write(name, bytes(data), _draft_of(name))  # bytes of Arrow, too, which S3 does not take
         return StoredFile(name, len(data), hashlib.sha256(data).hexdigest())
 
     @contextmanager
@@ -138,8 +171,7 @@ class Folder:
         """A file to write to piece by piece, which appears under its name when the block ends without an error."""
         target = Path(self.path(name)) if self.local else Path(tempfile.gettempdir(), Path(name).name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own for every attempt: two writers of one file must not share it.
-        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")  # `is_draft` knows it
+        draft = Path(_draft_of(str(target)))
         try:
             with open(draft, "xb") as raw:
                 file = NewFile(name, raw)
@@ -147,7 +179,7 @@ class Folder:
             if self.local:
                 os.replace(draft, target)
             else:
-                self._remote[0].put_file(str(draft), self._key(name))
+                self._remote.write(name, draft, _draft_of(name))
         finally:
             draft.unlink(missing_ok=True)
 
@@ -159,41 +191,20 @@ class Folder:
                     return sorted(f"{prefix}/{e.name}" if prefix else e.name for e in entries if not e.is_dir())
             except FileNotFoundError:
                 return []
-        filesystem, key = self._remote[0], self._key(prefix)
-        filesystem.invalidate_cache()
-        try:
-            found = filesystem.ls(key, detail=True)
-        except FileNotFoundError:
-            return []
-        below = [e["name"].rstrip("/").rsplit("/", 1)[1] for e in found if e["type"] == "file" and e["name"] != key]
-        return sorted(f"{prefix}/{name}" if prefix else name for name in below)
+        return sorted(f"{prefix}/{name}" if prefix else name for name in self._remote.names(prefix))
 
-    def walk(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every file below a folder that is not local: its name, and what the file system says of it."""
-        filesystem, root = self._remote[0], self._key("")
-        filesystem.invalidate_cache()
-        for path, found in filesystem.find(root, detail=True).items():
-            yield path[len(root) + 1 :], found
+    def walk(self) -> Iterator[tuple[str, int, str]]:
+        """Every file below a folder that is not local, in no order: its name, its size in bytes, and what changes when its content does."""
+        return self._remote.walk()
 
     def exists(self) -> bool:
-        """Raises `BadArgument` when that cannot be found out: no credentials, no connection."""
-        if self.local:
-            return os.path.isdir(self.url)
-        from botocore.exceptions import BotoCoreError
-
-        try:
-            self._remote[0].invalidate_cache()
-            present: bool = self._remote[0].isdir(self._key(""))
-        except (OSError, BotoCoreError) as failed:
-            raise BadArgument(
-                f"{self.url} cannot be reached: {failed}", "check AWS_PROFILE or the other AWS variables, and the network"
-            ) from failed
-        return present
+        """Raises `BadArgument` when that cannot be found out: no credentials, no connection, no such bucket."""
+        return os.path.isdir(self.url) if self.local else self._remote.exists()
 
     def empty(self) -> bool:
         if self.local:
             return not (os.path.lexists(self.url) and os.listdir(self.url))
-        return not self.exists() or not self._remote[0].ls(self._key(""))
+        return self._remote.empty()
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is not there is as good."""
@@ -201,13 +212,15 @@ class Folder:
             if self.local:
                 os.unlink(self.path(name))
             else:
-                self._remote[0].rm_file(self._key(name))
+                self._remote.remove(name)
         except FileNotFoundError:
             pass
 
     def remove_if_empty(self, name: str) -> None:
-        """Removes a folder with nothing in it; elsewhere than on local disks folders are only names."""
-        if self.local and os.path.isdir(self.path(name)) and not os.listdir(self.path(name)):
+        """Removes a folder with nothing in it; on S3 folders are only names."""
+        if not self.local:
+            self._remote.remove_if_empty(name)
+        elif os.path.isdir(self.path(name)) and not os.listdir(self.path(name)):
             os.rmdir(self.path(name))
 
     def holds_intact(self, stored: StoredFile) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.decomposition import PCA
 
-from fruits.backend import Item, Result, Settings
+from fruits.backend import Item, Result, Settings, Workers
 from fruits.errors import BadArgument
 from fruits.features import read_features
 from fruits.pca import FittedAxes, unit_scale
@@ -19,9 +19,10 @@ class Here:
 class InProcessBackend:
     name = "inprocess"
     workers = 1
+    remote = False
 
     def __init__(self, settings: Settings) -> None:
-        if settings.cluster != "local" or settings.workers not in (None, 1) or settings.options:
+        if settings.cluster != "local" or settings.workers not in (None, Workers(1, 1)) or settings.options:
             raise BadArgument("this backend is one process", "give neither cluster, workers nor options")
 
     def __enter__(self) -> Self:

@@ -1,83 +1,54 @@
 """Images from and results to a real S3 protocol server on loopback, on both backends."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import s3
 import s3fs
 from conftest import SAMPLE, cli, expected_features
 
+from fruits.job import Job
+from fruits.listing import list_images
+from fruits.storage import Folder
+
 LABELS = ("Apple 10", "Tomato 1")
-KEYS = {"aws_access_key_id": "AKIDOFTHETESTS", "aws_secret_access_key": "secret-of-the-tests"}
+ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 "
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("moto") / "log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
-        try:
-            patience = time.monotonic() + 60
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    assert process.poll() is None, log.read_text()
-                    assert time.monotonic() < patience
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with s3.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
 
 
 @pytest.fixture
 def environment(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """No call can leave the machine: the endpoint is given, and every other address goes to a proxy that is not there."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    credentials = tmp_path / "credentials"
-    credentials.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in KEYS.items()))
-    return {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "NO_PROXY": "127.0.0.1",
-    }
+    return s3.environment(server, tmp_path, s3.KEYS)
 
 
 def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], tmp_path: Path) -> None:
-    fs = s3fs.S3FileSystem(key=KEYS["aws_access_key_id"], secret=KEYS["aws_secret_access_key"], endpoint_url=server)
+    fs = s3.filesystem(server)
     bucket = f"fruits-{backend}"
     fs.mkdir(bucket)
     photos = [photo for label in LABELS for photo in sorted((SAMPLE / label).glob("*.jpg"))]
     for photo in photos:
-        fs.pipe(f"{bucket}/Test/{photo.parent.name}/odd name #1 %20 é {photo.name}", photo.read_bytes())
+        fs.pipe(f"{bucket}/Test/{photo.parent.name}/{ODD}{photo.name}", photo.read_bytes())
     for marker in ("Test/Apple 10/", "Test/Apple 10_$folder$"):
         fs.pipe(f"{bucket}/{marker}", b"")
     arguments = ("--backend", backend, "--input", f"s3a://{bucket}/Test/", "--output", f"s3://{bucket}/Results", "--components", "3")
     ended = cli(*arguments, cwd=tmp_path, **environment)
     assert ended.returncode == 0, ended.stderr
-    fs.invalidate_cache()
-    import pyarrow.parquet as pq
-
     tables = [
         pq.read_table(f"{bucket}/{name}", filesystem=fs, partitioning=None) for name in sorted(_below(fs, bucket, "Results/features"))
     ]
     rows = sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["path"])
-    expected = [f"s3://{bucket}/Test/{photo.parent.name}/odd name #1 %20 é {photo.name}" for photo in photos]
+    expected = [f"s3://{bucket}/Test/{photo.parent.name}/{ODD}{photo.name}" for photo in photos]
     assert [row["path"] for row in rows] == expected
     assert [row["label"] for row in rows] == [photo.parent.name for photo in photos]
     assert np.array_equal(np.array([row["features"] for row in rows], np.float32), expected_features([str(photo) for photo in photos]))
@@ -86,7 +57,7 @@ def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], t
     assert (validated.returncode, validated.stdout) == (0, f"s3://{bucket}/Results: valid\n")
     assert "nothing to do" in cli(*arguments, cwd=tmp_path, **environment).stdout
     told = fs.cat(f"{bucket}/Results/report.json").decode() + ended.stdout + ended.stderr
-    assert not [value for value in KEYS.values() if value in told]
+    assert not [value for value in s3.KEYS.values() if value in told]
 
 
 def _below(fs: s3fs.S3FileSystem, bucket: str, folder: str) -> list[str]:
@@ -96,7 +67,7 @@ def _below(fs: s3fs.S3FileSystem, bucket: str, folder: str) -> list[str]:
 def test_a_bucket_that_does_not_exist(backend: str, environment: dict[str, str], tmp_path: Path) -> None:
     ended = cli("--backend", backend, "--input", "s3://no-such-bucket/Test", cwd=tmp_path, **environment)
     assert ended.returncode == 2
-    assert "there is no folder s3://no-such-bucket/Test" in ended.stderr
+    assert "there is no folder s3://no-such-bucket/Test: the bucket no-such-bucket does not exist" in ended.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -108,3 +79,96 @@ def test_no_server_and_no_credentials(backend: str, environment: dict[str, str],
             assert f"{place[1]} cannot be reached" in ended.stderr
             assert "Traceback" not in ended.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_keys_that_are_refused(tmp_path: Path) -> None:
+    """By a server that checks them. Neither they nor the right ones get into anything that is shown or written."""
+    with s3.moto_server(tmp_path / "log") as address:
+        fs = s3.filesystem(address)
+        fs.mkdir("guarded")
+        for photo in sorted((SAMPLE / LABELS[0]).glob("*.jpg"))[:3]:
+            fs.pipe(f"guarded/Test/{photo.name}", photo.read_bytes())
+        right = s3.allowed(address, "s3:*")
+        wrong = [
+            {**right, "aws_secret_access_key": "another-secret"},
+            {**right, "aws_access_key_id": "AKIDTHATNOBODYHAS"},
+        ]
+        arguments = ("--input", "s3://guarded/Test", "--output", "s3://guarded/Results", "--features-only")
+        told = ""
+        for keys in wrong:
+            ended = cli(*arguments, cwd=tmp_path, **s3.environment(address, tmp_path, keys))
+            assert ended.returncode == 2
+            assert "s3://guarded/" in ended.stderr
+            assert "AWS" in ended.stderr or "aws" in ended.stderr
+            assert "Traceback" not in ended.stderr
+            told += ended.stdout + ended.stderr
+        ended = cli(*arguments, cwd=tmp_path, **s3.environment(address, tmp_path, right))
+        assert ended.returncode == 0, ended.stderr
+        told += ended.stdout + ended.stderr
+        fs = s3.filesystem(address, right)
+        contents = b"".join(fs.cat(path) for path in fs.find("guarded/Results"))
+        secrets = {value for keys in (right, *wrong) for value in keys.values()}
+        assert not [value for value in secrets if value in told or value.encode() in contents]
+
+
+def test_rights_to_one_object_and_keys_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To list is allowed, to read is not: the image's fault, which rejects it. Refused keys are no fault of an image."""
+    with s3.moto_server(tmp_path / "log") as address:
+        fs = s3.filesystem(address)
+        fs.mkdir("guarded")
+        fs.pipe("guarded/Test/a.jpg", b"")
+        keys = s3.allowed(address, "s3:ListBucket")
+        environment = s3.environment(address, tmp_path, keys)
+        ended = cli("--input", "s3://guarded/Test", "--features-only", cwd=tmp_path, **environment)
+        assert ended.returncode == 1
+        assert "none of 1 images could be featurized (access-denied: 1)" in ended.stderr
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        s3.environment(address, tmp_path, {**keys, "aws_secret_access_key": "another-secret"})
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(OSError, match=r"S3 refuses the credentials \(SignatureDoesNotMatch\)") as refused:
+            Folder("s3://guarded/Test").read("a.jpg")
+        assert not isinstance(refused.value, PermissionError)
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_more_objects_than_fit_one_answer(server: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a prefix, and prefixes themselves; and keys that look like folders."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # of other environments
+    fs = s3.filesystem(server)
+    fs.mkdir("many")
+    keys = [f"Test/one/{number}.jpg" for number in range(1_003)]
+    keys += [f"Test/folder {number}/x.jpg" for number in range(40)] + [
+        "Test/root.jpg",
+        "Test/one//x.jpg",
+        "Test//y.jpg",
+        "Test/a/b/c/d.jpg",
+    ]
+    others = ["Testing/no.jpg", "Test", "Test/", "Test/one/", "Test/one_$folder$"]
+    fs.pipe({f"many/{key}": b"x" for key in keys + others if not key.endswith("/")})
+    for key in ("Test/", "Test/one/"):
+        fs.call_s3("put_object", Bucket="many", Key=key, Body=b"")
+    listing = list_images(Job(input="s3://many/Test"))
+    assert listing.files["key"].to_pylist() == sorted(key.removeprefix("Test/") for key in keys)
+    assert listing.ignored == {"folder markers": 3}
+    wide = [f"Wide/{number}/x.jpg" for number in range(1_101)]
+    fs.pipe({f"many/{key}": b"x" for key in wide})
+    assert len(list_images(Job(input="s3://many/Wide"))) == len(wide)
+
+
+def test_profile_and_endpoint_of_the_environment(server: str, environment: dict[str, str], tmp_path: Path) -> None:
+    fs = s3.filesystem(server)
+    fs.mkdir("profiled")
+    fs.pipe("profiled/Test/a.jpg", b"x")
+    config = tmp_path / "config"
+    config.write_text("[profile tester]\nregion = eu-west-3\naws_access_key_id = AKIDOFTHEPROFILE\naws_secret_access_key = x\n")
+    del environment["AWS_ENDPOINT_URL"]
+    environment |= {"AWS_ENDPOINT_URL_S3": server, "AWS_PROFILE": "tester", "AWS_CONFIG_FILE": str(config)}
+    arguments = ("--input", "s3://profiled/Test", "--features-only", "--dry-run", "--json")
+    ended = cli(*arguments, cwd=tmp_path, **environment)
+    assert ended.returncode == 0, ended.stderr
+    ended = cli(*arguments, cwd=tmp_path, **{**environment, "AWS_PROFILE": "nobody"})
+    assert ended.returncode == 2
+    assert "s3://profiled/Test cannot be reached: The config profile (nobody) could not be found" in ended.stderr

@@ -1,0 +1,383 @@
+"""Dask workers as YARN containers, started and replaced through skein. dask-yarn's way, on current Dask (ARCHITECTURE.md says why)."""
+
+import logging
+import re
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from typing import Any, Protocol, Self
+
+import dask
+import skein
+import skein.model
+from dask.utils import parse_bytes
+from distributed import Client, Scheduler, SpecCluster
+
+from backends import sizing, staging
+from backends.environment import Environment
+from backends.resourcemanager import ResourceManager
+from fruits.backend import Settings, Workers
+from fruits.errors import RunFailed
+
+log = logging.getLogger(__name__)
+
+SERVICE = "dask.worker"  # dask-yarn's name for it
+POLL_SECONDS = 1.0
+GRANT_SECONDS = 45  # for YARN to give the first container: what it has not given by then it has no room for
+CONNECT_SECONDS = 300  # for a container to unpack its environment and its worker to connect
+HEARTBEAT_SECONDS = 5
+# Applications in a row that may die, with the node of their master, before the run does; yarn.resourcemanager.am.max-attempts is 2 too.
+APPLICATIONS = 3
+FAILURES_A_WORKER = 4  # containers that may be lost for each that is wanted
+EARLY_FAILURES = 3  # containers that may end before any worker has come: another try would not help
+LOG_LINES = 20
+MEMORY = re.compile(r"beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)
+
+# dask-yarn's configuration, as far as it says something to this launcher; --set and Dask's own files change it.
+dask.config.update_defaults(
+    {"yarn": {"name": "fruits", "queue": "default", "environment": None, "worker": {"count": None, "vcores": 1, "memory": None, "env": {}}}}
+)
+
+# The application master's own process: it lives as long as the driver's heartbeat does, so that nothing is left of a driver that was
+# killed. /dev/tcp is bash's, and every node has that.
+MASTER_SCRIPT = (
+    "exec bash -c 'exec 3<>/dev/tcp/{host}/{port} && while read -r -t {silence} -u 3; do :; done; echo the driver is gone; exit 1'"
+)
+
+
+class YarnLauncher(Protocol):
+    """What starts Dask's workers on YARN. `failure`: why it has given up, while work was waiting."""
+
+    workers: Workers
+    client: Client
+    failure: RunFailed | None
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
+def launcher(settings: Settings) -> YarnLauncher:
+    """Raises `BadArgument` for what this YARN cluster cannot honour."""
+    asked, configured = settings.yarn, dask.config.get
+    vcores = int(configured("yarn.worker.vcores"))
+    memory = configured("yarn.worker.memory")
+    queue = asked.queue or configured("yarn.queue")
+    manager = ResourceManager()
+    plan = sizing.plan(
+        manager,
+        queue,
+        settings.workers or _count(configured("yarn.worker.count")),
+        asked.container_cores or vcores,
+        asked.container_memory or (parse_bytes(memory) // 2**20 if memory else None),
+        jvm=False,
+    )
+    environment = Environment.parse(asked.environment or configured("yarn.environment"))
+    return YarnCluster(
+        environment,
+        plan.workers,
+        plan.size.memory,
+        host=manager.address_towards(),
+        queue=queue,
+        name=configured("yarn.name"),
+        worker_env={**configured("yarn.worker.env"), **asked.worker_environment},
+    )
+
+
+def _count(configured: int | None) -> Workers | None:
+    return Workers(configured, configured) if configured else None
+
+
+class Heartbeat:
+    """A line every few seconds to whoever connects, for as long as this process lives."""
+
+    def __init__(self, host: str) -> None:
+        self._server = socket.create_server((host, 0))
+        self._connections: list[socket.socket] = []
+        self._ended = threading.Event()
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._accept, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            self._connections.append(connection)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            for connection in list(self._connections):
+                try:
+                    connection.sendall(b"\n")
+                except OSError:  # that master has ended
+                    self._connections.remove(connection)
+
+    def close(self) -> None:
+        self._ended.set()
+        self._server.close()
+        for connection in self._connections:
+            connection.close()
+
+
+class YarnCluster:
+    """A Dask scheduler in this process, and its workers in containers of a YARN application.
+
+    `n_workers`: how many containers; between `least` and `most` as the scheduler needs them. `worker_memory`: of a container in MiB.
+    `host`: the address of this machine that the nodes see. The names are dask-yarn's. A container that ends is replaced, an application
+    whose master's node is lost is submitted again, both a bounded number of times; then `failure` says why, and what waits for workers is cancelled.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        n_workers: Workers,
+        worker_memory: int,
+        *,
+        host: str,
+        queue: str = "default",
+        name: str = "fruits",
+        worker_env: Mapping[str, str] | None = None,
+        node_label: str = "",
+    ) -> None:
+        self.workers = n_workers
+        self._host, self._environment, self._memory = host, environment, worker_memory
+        self._queue, self._name, self._env, self._label = queue, name, dict(worker_env or {}), node_label
+        self._stack = ExitStack()
+        self._ended = threading.Event()
+        self._applications = 0
+        self._finished: dict[str, str] = {}  # container: what YARN said when it ended
+        self._connected = False
+        self._app: skein.ApplicationClient | None = None
+        self.application = ""
+        self.failure: RunFailed | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._heartbeat = Heartbeat(self._host)
+            stack.callback(self._heartbeat.close)
+            scheduler = {"cls": Scheduler, "options": {"host": self._host, "port": 0, "dashboard_address": f"{self._host}:0"}}
+            self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name))
+            self.client = stack.enter_context(Client(self._cluster))
+            self._skein = stack.enter_context(self._driver())
+            stack.callback(self._shutdown)
+            self._submit()
+            watcher = threading.Thread(target=self._watch, name="yarn", daemon=True)
+            watcher.start()
+            stack.callback(watcher.join)
+            stack.callback(self._ended.set)
+            self._wait()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def address(self) -> str:
+        return str(self._cluster.scheduler_address)
+
+    def _driver(self) -> skein.Client:
+        # Credentials of its own: skein would keep some in the home folder.
+        security = skein.Security.new_credentials()
+        try:
+            return skein.Client(security=security, log=None if log.isEnabledFor(logging.DEBUG) else False)
+        except skein.SkeinError as failed:
+            raise RunFailed(
+                f"skein's client did not start: {failed}",
+                "it needs Java and the `yarn` command on the PATH; --log-level debug shows what it says",
+            ) from failed
+
+    def _specification(self) -> skein.ApplicationSpec:
+        command = [
+            *(self._environment.python, "-m", "distributed.cli.dask_worker", self.address),
+            *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", f"{self._memory}MiB", "--death-timeout", "60"),
+        ]
+        archive = self._environment.archive
+        files = {"environment": staging.of_nodes(archive)} if archive else {}
+        worker = skein.Service(
+            instances=0,  # the watcher adds them, and it alone
+            max_restarts=0,
+            allow_failures=True,
+            resources=skein.Resources(memory=self._memory, vcores=1),
+            files=files,
+            env={**self._env, "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(dask.config.global_config)},
+            script=f'exec {shlex.join(command)} --name "$CONTAINER_ID" --local-directory "$PWD"',
+        )
+        script = MASTER_SCRIPT.format(host=self._host, port=self._heartbeat.port, silence=10 * HEARTBEAT_SECONDS)
+        return skein.ApplicationSpec(
+            name=self._name,
+            queue=self._queue,
+            tags={"fruits", "dask"},
+            services={SERVICE: worker},
+            master=skein.Master(resources=skein.Resources(memory=sizing.MASTER, vcores=1), script=script),
+            node_label=self._label,
+        )
+
+    def _submit(self) -> None:
+        self._applications += 1
+        try:
+            self.application = self._skein.submit(self._specification())
+        except skein.SkeinError as refused:
+            raise RunFailed(f"YARN refused the application: {_first_line(refused)}", "check --queue, and its limits") from refused
+        log.info("YARN application %s submitted", self.application)
+
+    def _wait(self) -> None:
+        """Returns when the first worker is there; raises `RunFailed` with YARN's reason when there will be none."""
+        started = granted = time.monotonic()
+        while not self.client.scheduler_info(n_workers=-1)["workers"]:
+            if self.failure:
+                raise self.failure
+            now = time.monotonic()
+            if not self._containers("running", "succeeded", "failed", "killed"):
+                granted = now
+                if now - started > GRANT_SECONDS:
+                    raise RunFailed(
+                        f"YARN gave {self.application} no container in {GRANT_SECONDS} s: {self._reason()}",
+                        sizing.NO_ROOM,
+                    )
+            elif now - granted > CONNECT_SECONDS:
+                raise RunFailed(
+                    f"no worker of {self.application} connected to {self.address} in {CONNECT_SECONDS} s",
+                    "check that the nodes reach this machine: its firewall, and its address",
+                )
+            time.sleep(POLL_SECONDS / 4)
+        self._connected = True
+
+    def _containers(self, *states: str) -> list[skein.model.Container]:
+        if self._app is None:
+            return []
+        try:
+            return list(self._app.get_containers(services=[SERVICE], states=states))
+        except skein.SkeinError:  # the master has ended, or is about to: the application's state will tell
+            return []
+
+    def _watch(self) -> None:
+        """The one place that adds, replaces and removes containers."""
+        while not self._ended.wait(POLL_SECONDS):
+            try:
+                self._step()
+            except RunFailed as failed:
+                self.failure = failed
+                self.client.cancel(list(self.client.futures), force=True)
+                return
+            except skein.SkeinError as failed:
+                log.info("skein: %s", _first_line(failed))  # asked again in a second
+
+    def _step(self) -> None:
+        report = self._skein.application_report(self.application)
+        if str(report.state) in ("FINISHED", "FAILED", "KILLED"):
+            self._again(report)
+            return
+        if str(report.state) != "RUNNING":
+            return
+        if self._app is None:
+            self._app = self._skein.connect(self.application, wait=False)
+        for container in self._containers("succeeded", "failed", "killed"):
+            if container.yarn_container_id not in self._finished:
+                self._ended_container(container)
+        alive = self._containers("waiting", "requested", "running")
+        wanted = self._wanted()
+        for _ in range(wanted - len(alive)):
+            self._app.add_container(SERVICE)
+        if wanted < len(alive):
+            self._retire(alive, len(alive) - wanted)
+
+    def _again(self, report: skein.model.ApplicationReport) -> None:
+        """The application has ended, and not by us: with its master's node, or because it could not live."""
+        self._app = None
+        if not self._connected or self._applications == APPLICATIONS:
+            raise RunFailed(
+                f"the YARN application {self.application} has ended ({report.state}): {_flat(report.diagnostics) or 'YARN gives no reason'}"
+                + self._log(),
+                f"`yarn logs -applicationId {self.application}` shows all that its containers said",
+            )
+        log.warning("the YARN application %s has ended (%s): submitting another", self.application, _flat(report.diagnostics))
+        self._submit()
+
+    def _ended_container(self, container: skein.model.Container) -> None:
+        said = _flat(container.exit_message or "")
+        self._finished[container.yarn_container_id] = said
+        if self._ended.is_set() or str(container.state) == "SUCCEEDED":
+            return
+        log.warning("container %s ended: %s", container.yarn_container_id, said)
+        tries = EARLY_FAILURES if not self._connected else FAILURES_A_WORKER * self.workers.most
+        over = [text for text in self._finished.values() if MEMORY.search(text)]
+        if len(over) >= EARLY_FAILURES:
+            raise RunFailed(
+                f"{len(over)} containers of {self._memory} MiB exceeded their memory; YARN says: {over[-1]}",
+                f"raise --container-memory above {self._memory}",
+            )
+        if len(self._finished) >= tries:
+            raise RunFailed(
+                f"{len(self._finished)} containers have ended, the last one ({container.yarn_container_id}) with: {said}" + self._log(),
+                f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
+            )
+
+    def _wanted(self) -> int:
+        if self.workers.least == self.workers.most:
+            return self.workers.most
+        target = self.client.sync(self.client.scheduler.adaptive_target)
+        return min(max(int(target), self.workers.least), self.workers.most)
+
+    def _retire(self, alive: list[skein.model.Container], surplus: int) -> None:
+        """Ends containers: first such as YARN has not given yet, then workers, whose results are moved away before."""
+        assert self._app is not None
+        waiting = [container for container in alive if str(container.state) != "RUNNING"][:surplus]
+        for container in waiting:
+            self._app.kill_container(container.id)
+        if surplus == len(waiting):
+            return
+        retired = self.client.retire_workers(
+            **self.client.sync(self.client.scheduler.workers_to_close, n=surplus - len(waiting), attribute="name")
+        )
+        log.info("retired %s", retired)
+
+    def _reason(self) -> str:
+        try:
+            report = self._skein.application_report(self.application)
+        except skein.SkeinError as failed:
+            return _first_line(failed)
+        return f"its state is {report.state}. {_flat(report.diagnostics)}".strip()
+
+    def _log(self) -> str:
+        """The last lines that containers of an ended application wrote, as YARN collected them."""
+        with suppress(skein.SkeinError):
+            logs: Mapping[str, str] = self._skein.application_logs(self.application)
+            lines = [line for text in logs.values() for line in text.splitlines() if line.strip()]
+            if lines:
+                return "\n" + "\n".join(lines[-LOG_LINES:])
+        return ""
+
+    def _shutdown(self) -> None:
+        """Ends the application; one that is not running yet is killed."""
+        if not self.application:
+            return
+        with suppress(skein.SkeinError):
+            if self._app is not None and self.failure is None:
+                self._app.shutdown("SUCCEEDED")
+            else:
+                self._skein.kill_application(self.application)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "application": self.application,
+            "applications": self._applications,
+            "queue": self._queue,
+            "container_memory": self._memory,
+            "containers_lost": {name: said for name, said in self._finished.items() if said},
+            "environment": self._environment.description,
+        }
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _first_line(failed: Exception) -> str:
+    return (str(failed).strip().splitlines() or [type(failed).__name__])[0]
