@@ -32,6 +32,7 @@ WORKERS: dict[str, tuple[str, ...]] = {
     "dask": ("distributed", "dask[array]", "dask-ml", "scikit-learn"),
     "spark": ("pandas", "pyarrow"),
 }
+LAUNCHER = "dask-yarn"  # its workers start by it; where it is installed, this environment is for it
 LEVEL = 1  # of gzip: 6 makes it a tenth smaller in more than twice the time
 MTIME = 315532800  # 1980-01-01, the first that zip knows: some tools refuse earlier ones
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -63,9 +64,11 @@ def pack(target: Path, engine: Engine, backends: Sequence[str]) -> PackedEnviron
     """
     _check(target, engine, backends)
     roots = [f"fruits[{ENGINES[engine].extra}]", "fruits[worker]", *(name for backend in backends for name in WORKERS[backend])]
-    distributions = closure(roots)
+    if "dask" in backends and any(distributions(name=LAUNCHER)):
+        roots.append(LAUNCHER)
+    needed = closure(roots)
     base = str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]  # private, and what venv itself takes
-    packages = {name: found.version for name, found in sorted(distributions.items())}
+    packages = {name: found.version for name, found in sorted(needed.items())}
     manifest = {
         "python": platform.python_version(),
         "base_python": base,
@@ -81,7 +84,7 @@ def pack(target: Path, engine: Engine, backends: Sequence[str]) -> PackedEnviron
     # lib64: some Linux distributions look for compiled packages there, as in any virtual environment.
     links = {"bin/python": base, "bin/python3": "python", f"bin/{PYTHON}": "python", "lib64": "lib"}
     files: dict[str, Path] = {}
-    for name, found in distributions.items():
+    for name, found in needed.items():
         files.update(_of_fruits(found) if name == "fruits" else _of_distribution(found))
     _write(target, texts, links, files)
     return PackedEnvironment(target, base, packages, len(files), target.stat().st_size)

@@ -4,6 +4,7 @@ https://hadoop.apache.org/docs/stable/hadoop-yarn/hadoop-yarn-site/ResourceManag
 """
 
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from fruits import hadoop
 from fruits.errors import BadArgument
 
 SECONDS = 10
+ACTIVITY_TRIES = 4
+LOG_BYTES = 4000
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104 - yarn-default.xml's; it means that none was configured
 DEFAULT_PORT = 8088
 
@@ -109,6 +112,37 @@ class ResourceManager:
         # -1 where there are none yet. The count lags behind the master, which has a log as soon as it has a container.
         containers = max(app["runningContainers"], 1 if app.get("amContainerLogs") else 0)
         return Application(name, app["state"], app["diagnostics"], containers)
+
+    def why_waiting(self, name: str) -> str:
+        """Why the scheduler gives an application no container, in its own words; empty where it tells nothing.
+
+        https://hadoop.apache.org/docs/stable/hadoop-yarn/hadoop-yarn-site/CapacityScheduler.html#Activities
+        """
+        said: dict[str, None] = {}  # in order, each once
+        for _ in range(ACTIVITY_TRIES):  # the first question only makes it listen
+            try:
+                answer = self._get(f"scheduler/app-activities/{name}")["appActivities"]
+            except BadArgument:  # another scheduler than the CapacityScheduler
+                return ""
+            for node in answer.get("allocations", []):
+                for part in (node, *node.get("children", [])):
+                    if words := part.get("diagnostic"):
+                        said[words] = None
+            if said:
+                break
+            time.sleep(1)
+        return "; ".join(said)
+
+    def log_of(self, node: str, container: str, file: str) -> str:
+        """The end of a file that a container wrote, as long as its application goes on; `node` as host:port of its web interface."""
+        url = f"http://{node}/ws/v1/node/containers/{container}/logs/{file}?size=-{LOG_BYTES}"
+        try:
+            answer = self._http.get(url, timeout=SECONDS)
+            answer.raise_for_status()
+        except requests.RequestException as failed:
+            return f"(no log of {container}: {type(failed).__name__})"
+        # Between a head and a foot that say whose it is.
+        return answer.text.partition("LogContents:")[2].partition("End of LogType:")[0].strip() or answer.text
 
     def tagged(self, tag: str) -> str | None:
         """The id of the newest application with this tag."""

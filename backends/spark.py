@@ -341,5 +341,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 def _reason(failed: Exception) -> str:
     """Of a trace through the JVM and a worker the one line that says what happened: the last of the worker's traceback."""
     lines = [line for line in str(failed).splitlines() if line.strip()]
-    own = [line for line in lines if line and not line.startswith((" ", "\t")) and "Error" in line.split(":")[0]]
-    return (own or lines or [type(failed).__name__])[-1].strip()
+    own = [line for line in lines if not line.startswith((" ", "\t")) and "Error" in line.split(":")[0]]
+    # Where no worker came to life there is only the JVM's own trace.
+    missing = [line for line in lines if "Cannot run program" in line]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    return (own or missing or causes or lines or [type(failed).__name__])[-1].strip()

@@ -20,7 +20,7 @@ from fruits.errors import RunFailed
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-GRANT_SECONDS = 45  # for YARN to give a container: what it has not given by then it has no room for
+GRANT_SECONDS = 40  # for YARN to give a container: what it has not given by then it has no room for
 UNPACK_SECONDS = 300  # for a container to fetch Spark's jars and its Python
 POLL_SECONDS = 0.5
 STABLE_NODES = "CORE"  # EMR's label of the nodes that are not Spot
@@ -40,6 +40,7 @@ class SparkOnYarn:
         self._environment_is_own = asked.environment is None
         self._worker_environment = asked.worker_environment
         self._options = settings.options
+        self._submitted = 0.0  # when YARN was first seen to have the application
         self._tag = f"fruits-{uuid.uuid4().hex[:12]}"
         self.host = self._manager.address_towards()
 
@@ -111,17 +112,16 @@ class SparkOnYarn:
         thread = threading.Thread(target=work, name="spark", daemon=True)
         thread.start()
         refused: RunFailed | None = None
-        waited = None
         while thread.is_alive():
             thread.join(POLL_SECONDS)
             name = self._manager.tagged(self._tag)
             if name is None or refused:
                 continue
-            waited = waited or time.monotonic()
+            self._submitted = self._submitted or time.monotonic()
             application = self._manager.application(name)
             seconds = UNPACK_SECONDS if application.containers else GRANT_SECONDS
-            if application.state in ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED") and time.monotonic() - waited > seconds:
-                refused = _no_room(application, f"did not start in {seconds} s")
+            if application.state in ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED") and time.monotonic() - self._submitted > seconds:
+                refused = self._no_room(application, f"did not start in {seconds} s")
                 kill(name)
         if failure:
             name = self._manager.tagged(self._tag)
@@ -136,7 +136,7 @@ class SparkOnYarn:
     def wait_for_executor(self, spark: "SparkSession", executors: Callable[[], int]) -> None:
         """Raises `RunFailed` with YARN's reason when none comes in time."""
         name = str(spark.sparkContext.applicationId)
-        started = time.monotonic()
+        started = self._submitted or time.monotonic()
         while not executors():
             application = self._manager.application(name)
             if application.final:
@@ -146,8 +146,12 @@ class SparkOnYarn:
                 )
             seconds = UNPACK_SECONDS if application.containers > 1 else GRANT_SECONDS
             if time.monotonic() - started > seconds:
-                raise _no_room(application, f"had no executor in {seconds} s")
+                raise self._no_room(application, f"had no executor in {seconds} s")
             time.sleep(POLL_SECONDS)
+
+    def _no_room(self, application: Application, what: str) -> RunFailed:
+        state = f"its state is {application.state}. {_flat(application.diagnostics)} {self._manager.why_waiting(application.id)}".strip()
+        return RunFailed(f"the YARN application {application.id} {what}: {state}", sizing.NO_ROOM)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -166,11 +170,6 @@ class SparkOnYarn:
             f"a container of {self._plan.size.memory} MiB exceeded its memory: {_flat(found[0])}",
             f"raise --container-memory above {self._plan.size.memory}",
         )
-
-
-def _no_room(application: Application, what: str) -> RunFailed:
-    state = f"its state is {application.state}. {_flat(application.diagnostics)}".strip()
-    return RunFailed(f"the YARN application {application.id} {what}: {state}", sizing.NO_ROOM)
 
 
 def _flat(text: str) -> str:

@@ -14,7 +14,7 @@ import dask
 import skein
 import skein.model
 from dask.utils import parse_bytes
-from distributed import Client, Scheduler, SpecCluster
+from distributed import Client, Future, Scheduler, SpecCluster
 
 from backends import sizing, staging
 from backends.environment import Environment
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 SERVICE = "dask.worker"  # dask-yarn's name for it
 POLL_SECONDS = 1.0
-GRANT_SECONDS = 45  # for YARN to give the first container: what it has not given by then it has no room for
+GRANT_SECONDS = 40  # for YARN to give the first container: what it has not given by then it has no room for
 CONNECT_SECONDS = 300  # for a container to unpack its environment and its worker to connect
 HEARTBEAT_SECONDS = 5
 # Applications in a row that may die, with the node of their master, before the run does; yarn.resourcemanager.am.max-attempts is 2 too.
@@ -63,6 +63,12 @@ class YarnLauncher(Protocol):
 def launcher(settings: Settings) -> YarnLauncher:
     """Raises `BadArgument` for what this YARN cluster cannot honour."""
     asked, configured = settings.yarn, dask.config.get
+    kind = YarnCluster
+    if asked.launcher == "dask-yarn":
+        from backends.dask_yarn import DaskYarnCluster, check_usable  # it builds on this module
+
+        check_usable()
+        kind = DaskYarnCluster
     vcores = int(configured("yarn.worker.vcores"))
     memory = configured("yarn.worker.memory")
     queue = asked.queue or configured("yarn.queue")
@@ -76,11 +82,11 @@ def launcher(settings: Settings) -> YarnLauncher:
         jvm=False,
     )
     environment = Environment.parse(asked.environment or configured("yarn.environment"))
-    return YarnCluster(
+    return kind(
         environment,
         plan.workers,
         plan.size.memory,
-        host=manager.address_towards(),
+        manager=manager,
         queue=queue,
         name=configured("yarn.name"),
         worker_env={**configured("yarn.worker.env"), **asked.worker_environment},
@@ -129,8 +135,7 @@ class YarnCluster:
     """A Dask scheduler in this process, and its workers in containers of a YARN application.
 
     `n_workers`: how many containers; between `least` and `most` as the scheduler needs them. `worker_memory`: of a container in MiB.
-    `host`: the address of this machine that the nodes see. The names are dask-yarn's. A container that ends is replaced, an application
-    whose master's node is lost is submitted again, both a bounded number of times; then `failure` says why, and what waits for workers is cancelled.
+    The names are dask-yarn's. A container that ends is replaced, an application whose master's node is lost is submitted again, both a bounded number of times; then `failure` says why, and what waits for workers is cancelled.
     """
 
     def __init__(
@@ -139,14 +144,15 @@ class YarnCluster:
         n_workers: Workers,
         worker_memory: int,
         *,
-        host: str,
+        manager: ResourceManager,
         queue: str = "default",
         name: str = "fruits",
         worker_env: Mapping[str, str] | None = None,
         node_label: str = "",
     ) -> None:
         self.workers = n_workers
-        self._host, self._environment, self._memory = host, environment, worker_memory
+        self._manager, self._environment, self._memory = manager, environment, worker_memory
+        self._host = manager.address_towards()  # what the nodes see of this machine
         self._queue, self._name, self._env, self._label = queue, name, dict(worker_env or {}), node_label
         self._stack = ExitStack()
         self._ended = threading.Event()
@@ -161,12 +167,7 @@ class YarnCluster:
         with ExitStack() as stack:
             self._heartbeat = Heartbeat(self._host)
             stack.callback(self._heartbeat.close)
-            scheduler = {"cls": Scheduler, "options": {"host": self._host, "port": 0, "dashboard_address": f"{self._host}:0"}}
-            self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name))
-            self.client = stack.enter_context(Client(self._cluster))
-            self._skein = stack.enter_context(self._driver())
-            stack.callback(self._shutdown)
-            self._submit()
+            self._open(stack)
             watcher = threading.Thread(target=self._watch, name="yarn", daemon=True)
             watcher.start()
             stack.callback(watcher.join)
@@ -177,6 +178,15 @@ class YarnCluster:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    def _open(self, stack: ExitStack) -> None:
+        """The scheduler, a client of it, and the application, which `stack` is to end."""
+        scheduler = {"cls": Scheduler, "options": {"host": self._host, "port": 0, "dashboard_address": f"{self._host}:0"}}
+        self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name))
+        self.client = stack.enter_context(Client(self._cluster))
+        self._skein = stack.enter_context(self._driver())
+        stack.callback(self._shutdown)
+        self._submit(self._specification())
 
     @property
     def address(self) -> str:
@@ -193,36 +203,43 @@ class YarnCluster:
                 "it needs Java and the `yarn` command on the PATH; --log-level debug shows what it says",
             ) from failed
 
-    def _specification(self) -> skein.ApplicationSpec:
+    def _service(self) -> skein.Service:
         command = [
             *(self._environment.python, "-m", "distributed.cli.dask_worker", self.address),
             *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", f"{self._memory}MiB", "--death-timeout", "60"),
         ]
-        archive = self._environment.archive
-        files = {"environment": staging.of_nodes(archive)} if archive else {}
-        worker = skein.Service(
+        return skein.Service(
             instances=0,  # the watcher adds them, and it alone
             max_restarts=0,
             allow_failures=True,
-            resources=skein.Resources(memory=self._memory, vcores=1),
-            files=files,
-            env={**self._env, "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(dask.config.global_config)},
             script=f'exec {shlex.join(command)} --name "$CONTAINER_ID" --local-directory "$PWD"',
+            **self._container(),
         )
+
+    def _container(self) -> dict[str, Any]:
+        """What any service of workers has."""
+        archive = self._environment.archive
+        return {
+            "resources": skein.Resources(memory=self._memory, vcores=1),
+            "files": {"environment": staging.of_nodes(archive)} if archive else {},
+            "env": {**self._env, "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(dask.config.global_config)},
+        }
+
+    def _specification(self) -> skein.ApplicationSpec:
         script = MASTER_SCRIPT.format(host=self._host, port=self._heartbeat.port, silence=10 * HEARTBEAT_SECONDS)
         return skein.ApplicationSpec(
             name=self._name,
             queue=self._queue,
             tags={"fruits", "dask"},
-            services={SERVICE: worker},
+            services={SERVICE: self._service()},
             master=skein.Master(resources=skein.Resources(memory=sizing.MASTER, vcores=1), script=script),
             node_label=self._label,
         )
 
-    def _submit(self) -> None:
+    def _submit(self, specification: skein.ApplicationSpec) -> None:
         self._applications += 1
         try:
-            self.application = self._skein.submit(self._specification())
+            self.application = self._skein.submit(specification)
         except skein.SkeinError as refused:
             raise RunFailed(f"YARN refused the application: {_first_line(refused)}", "check --queue, and its limits") from refused
         log.info("YARN application %s submitted", self.application)
@@ -259,15 +276,27 @@ class YarnCluster:
 
     def _watch(self) -> None:
         """The one place that adds, replaces and removes containers."""
-        while not self._ended.wait(POLL_SECONDS):
-            try:
-                self._step()
-            except RunFailed as failed:
-                self.failure = failed
-                self.client.cancel(list(self.client.futures), force=True)
+        try:
+            while not self._ended.wait(POLL_SECONDS):
+                try:
+                    self._step()
+                except skein.SkeinError as failed:
+                    log.info("skein: %s", _first_line(failed))  # asked again in a second
+        except RunFailed as failed:
+            self.failure = failed
+        finally:
+            if not self._ended.is_set():
+                self.failure = self.failure or RunFailed(
+                    "what watches the YARN application has ended", "please report it: a fault of fruits"
+                )
+                self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        """Until the end: a run that is between two stages submits only later what nobody would work on."""
+        while True:
+            self.client.cancel([Future(key, self.client) for key in list(self.client.futures)], force=True)
+            if self._ended.wait(POLL_SECONDS):
                 return
-            except skein.SkeinError as failed:
-                log.info("skein: %s", _first_line(failed))  # asked again in a second
 
     def _step(self) -> None:
         report = self._skein.application_report(self.application)
@@ -292,13 +321,16 @@ class YarnCluster:
         """The application has ended, and not by us: with its master's node, or because it could not live."""
         self._app = None
         if not self._connected or self._applications == APPLICATIONS:
-            raise RunFailed(
-                f"the YARN application {self.application} has ended ({report.state}): {_flat(report.diagnostics) or 'YARN gives no reason'}"
-                + self._log(),
-                f"`yarn logs -applicationId {self.application}` shows all that its containers said",
-            )
+            raise self._gone(report)
         log.warning("the YARN application %s has ended (%s): submitting another", self.application, _flat(report.diagnostics))
-        self._submit()
+        self._submit(self._specification())
+
+    def _gone(self, report: skein.model.ApplicationReport) -> RunFailed:
+        return RunFailed(
+            f"the YARN application {self.application} has ended ({report.state}): {_flat(report.diagnostics) or 'YARN gives no reason'}"
+            + self._log(),
+            f"`yarn logs -applicationId {self.application}` shows all that its containers said",
+        )
 
     def _ended_container(self, container: skein.model.Container) -> None:
         said = _flat(container.exit_message or "")
@@ -315,7 +347,8 @@ class YarnCluster:
             )
         if len(self._finished) >= tries:
             raise RunFailed(
-                f"{len(self._finished)} containers have ended, the last one ({container.yarn_container_id}) with: {said}" + self._log(),
+                f"{len(self._finished)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
+                + _last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
                 f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
             )
 
@@ -343,15 +376,14 @@ class YarnCluster:
             report = self._skein.application_report(self.application)
         except skein.SkeinError as failed:
             return _first_line(failed)
-        return f"its state is {report.state}. {_flat(report.diagnostics)}".strip()
+        why = self._manager.why_waiting(self.application) if str(report.state) in ("ACCEPTED", "RUNNING") else ""
+        return f"its state is {report.state}. {_flat(report.diagnostics)} {why}".strip()
 
     def _log(self) -> str:
         """The last lines that containers of an ended application wrote, as YARN collected them."""
-        with suppress(skein.SkeinError):
+        with suppress(skein.SkeinError, ValueError):  # the latter until YARN has collected them
             logs: Mapping[str, str] = self._skein.application_logs(self.application)
-            lines = [line for text in logs.values() for line in text.splitlines() if line.strip()]
-            if lines:
-                return "\n" + "\n".join(lines[-LOG_LINES:])
+            return _last_lines("\n".join(logs.values()))
         return ""
 
     def _shutdown(self) -> None:
@@ -359,7 +391,7 @@ class YarnCluster:
         if not self.application:
             return
         with suppress(skein.SkeinError):
-            if self._app is not None and self.failure is None:
+            if self._app is not None and self._connected and self.failure is None:
                 self._app.shutdown("SUCCEEDED")
             else:
                 self._skein.kill_application(self.application)
@@ -373,6 +405,11 @@ class YarnCluster:
             "containers_lost": {name: said for name, said in self._finished.items() if said},
             "environment": self._environment.description,
         }
+
+
+def _last_lines(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "".join(f"\n    {line}" for line in lines[-LOG_LINES:])
 
 
 def _flat(text: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # What decides the digits, besides fruits itself.
 PACKAGES = ("numpy", "pillow", "pyarrow", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
+PACK = "check --environment; `python -m fruits pack` makes one of this Python"
 KERAS_ONLY = ("tensorflow", "tensorflow-cpu")
 
 
@@ -37,7 +38,11 @@ def node_versions(_: int) -> tuple[str, dict[str, str]]:
 def check_nodes(backend: "Backend", engine: "Engine") -> None:
     """Raises `RunFailed` where the workers' Python, fruits, or a package that decides the digits is another than here."""
     here = versions()
-    for node, there in backend.map(node_versions, range(2 * backend.workers)):
+    try:
+        found = list(backend.map(node_versions, range(2 * backend.workers)))
+    except RunFailed as failed:
+        raise RunFailed(f"a worker could not be asked for its versions: {failed.message}", PACK) from failed
+    for node, there in found:
         differing = [
             f"{what} is {there.get(what, 'not installed')} there, {wanted} here"
             for what, wanted in here.items()
@@ -46,5 +51,5 @@ def check_nodes(backend: "Backend", engine: "Engine") -> None:
         if differing:
             raise RunFailed(
                 f"the Python of node {node} is another than this one: {'; '.join(differing)}",
-                "make an archive of this one with `python -m fruits pack`, and give it as --environment",
+                PACK,
             )
