@@ -1,4 +1,5 @@
-# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop. Both set up what they need in .venv.
+# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop. `make test-cluster`: the others, on a real YARN.
+# All set up what they need, in .venv and .cluster.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= dask
 ARGS ?=
@@ -7,13 +8,23 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 # Without build isolation: what an isolated build fetches is in no lock, so pyspark and this project are built by the locked setuptools.
 LOCKED := $(PIP) --require-hashes --no-build-isolation -r
 
-.PHONY: run test check lock clean
+CLUSTER := .cluster
+DASK_YARN := $(CLUSTER)/dask-yarn
+
+.PHONY: run test test-cluster check lock clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# In network namespaces of its own, so that nothing listens on this machine's addresses and nothing leaves it; needs Java 17, Maven, iproute2.
+test-cluster: $(VENV)/dev.stamp $(DASK_YARN)/stamp
+	$(VENV)/bin/python -m fruits pack $(CLUSTER)/environment.tar.gz
+	rm -rf $(CLUSTER)/environment && mkdir $(CLUSTER)/environment && tar -xzf $(CLUSTER)/environment.tar.gz -C $(CLUSTER)/environment
+	FRUITS_TEST_ARCHIVE=$(CURDIR)/$(CLUSTER)/environment.tar.gz FRUITS_TEST_DASK_YARN=$(CURDIR)/$(DASK_YARN)/bin/python \
+		$(VENV)/bin/python tests/real/hadoop/run.py --node-environment $(CLUSTER)/environment -- tests/cluster/suite.sh $(VENV)/bin/python $(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
@@ -36,6 +47,13 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	$(LOCKED) requirements/dev.lock
 	@touch $@
 
+$(DASK_YARN)/stamp: requirements/dask-yarn.lock requirements/build.lock pyproject.toml
+	$(PYTHON) -m venv $(DASK_YARN)
+	$(DASK_YARN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	$(DASK_YARN)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/dask-yarn.lock
+	$(DASK_YARN)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 # Resolves the locks again (needs uv): for Linux on x86-64 and arm64, with hashes, and each a part of the next.
 UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 	--custom-compile-command "make lock"
@@ -46,4 +64,4 @@ lock:
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 
 clean:
-	rm -rf $(VENV) results
+	rm -rf $(VENV) $(CLUSTER) results

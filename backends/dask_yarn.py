@@ -49,7 +49,7 @@ def _package() -> Any:
             f"dask-yarn/bin/pip install --require-hashes -r {LOCK}; dask-yarn/bin/pip install --no-deps . "
             "Or leave --launcher out: the default one does the same on this Dask",
         ) from failed
-    # It does not await what its Dask has made a coroutine; the connection closes all the same. Said from another thread, as late as it likes.
+    # It does not await what its Dask has made a coroutine; the connection closes all the same. It is said late, by another thread.
     warnings.filterwarnings("ignore", "coroutine 'rpc.close_rpc' was never awaited", RuntimeWarning)
     return dask_yarn
 

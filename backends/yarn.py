@@ -135,7 +135,8 @@ class YarnCluster:
     """A Dask scheduler in this process, and its workers in containers of a YARN application.
 
     `n_workers`: how many containers; between `least` and `most` as the scheduler needs them. `worker_memory`: of a container in MiB.
-    The names are dask-yarn's. A container that ends is replaced, an application whose master's node is lost is submitted again, both a bounded number of times; then `failure` says why, and what waits for workers is cancelled.
+    The names are dask-yarn's. A container that ends is replaced, an application whose master's node is lost is submitted again, both a
+    bounded number of times; then `failure` says why, and what waits for workers is cancelled.
     """
 
     def __init__(
@@ -366,10 +367,9 @@ class YarnCluster:
             self._app.kill_container(container.id)
         if surplus == len(waiting):
             return
-        retired = self.client.retire_workers(
-            **self.client.sync(self.client.scheduler.workers_to_close, n=surplus - len(waiting), attribute="name")
-        )
-        log.info("retired %s", retired)
+        closing = list(self.client.sync(self.client.scheduler.workers_to_close, n=surplus - len(waiting)))
+        log.info("retiring %s", closing)
+        self.client.retire_workers(workers=closing)
 
     def _reason(self) -> str:
         try:

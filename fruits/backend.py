@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Workers:
-    """How many items may be worked on at a time: `least` and `most` differ where the cluster is to grow and shrink with the work."""
+    """How many items may be worked on at a time: `least` and `most` differ where the cluster grows and shrinks with the work."""
 
     least: int
     most: int
@@ -29,8 +29,8 @@ class Workers:
 class YarnSettings:
     """What a YARN cluster is asked for; None is left to the engine's own configuration, or worked out from the nodes.
 
-    `container_memory` in MiB: all that YARN counts. `environment`: the Python of the nodes (`backends.environment`). `launcher`: what starts
-    Dask's workers. `worker_environment`: variables that every worker needs.
+    `container_memory` in MiB: all that YARN counts. `environment`: the Python of the nodes (`backends.environment`). `launcher`: what
+    starts Dask's workers. `worker_environment`: variables that every worker needs.
     """
 
     queue: str | None = None
@@ -43,7 +43,7 @@ class YarnSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a backend runs. `session`: the caller's own SparkSession or Client, which is then left open. `yarn`: for cluster `yarn` only."""
+    """Where a backend runs. `session`: the caller's own SparkSession or Client, which is then left open. `yarn`: for that cluster."""
 
     cluster: str = "local"
     workers: Workers | None = None

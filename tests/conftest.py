@@ -1,4 +1,7 @@
-"""The engines under test, and what every test needs: images, a command line, results read back without `fruits`."""
+"""The engines under test, and what every test needs: images, a command line, results read back without `fruits`.
+
+`--place hdfs` and `--place s3` run the same conformance tests on YARN, inside `tests/real/hadoop/run.py`; `cluster/mirror.py` says how.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +20,20 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))  # for inprocess.py
-
-from fruits import Job, run
+from fruits import Job, pipeline, run
 from fruits.backend import REGISTRY, Entry
 from fruits.model import GRAPH
+from fruits.observer import Nobody
 from fruits.report import RunReport
+
+if TYPE_CHECKING:
+    from cluster.mirror import Mirror
 
 DATA = Path(__file__).parent / "data"
 EMR = DATA / "emr" / "images"
 SAMPLE = Path(__file__).parents[1] / "fruits" / "sample" / "Test"
 ENGINES = ("inprocess", "dask", "spark")
+PLACES = ("local", "hdfs", "s3")
 
 # CI is root, whom no permission stops: without these two capabilities root is a user like others.
 WITHOUT_OVERRIDE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search")
@@ -37,13 +43,91 @@ REGISTRY["inprocess"] = Entry("inprocess:InProcessBackend", "dev", "inprocess")
 
 @dataclass(frozen=True)
 class Engine:
-    """One of the engines, with a session that stays open over all tests."""
+    """One of the engines, with a session that stays open over all tests.
+
+    Input, output and projection of a job are local paths. A place elsewhere is made like them before a job, and the local output like the
+    place's after it.
+    """
 
     name: str
     session: Any
+    mirror: "Mirror | None" = None
+
+    @property
+    def place(self) -> str:
+        return self.mirror.place.name if self.mirror else "local"
+
+    def url(self, path: str | Path) -> str:
+        """What the engine calls this path of ours."""
+        return self.mirror.url(path) if self.mirror else str(path)
 
     def run(self, **job: Any) -> RunReport:
-        return run(Job(**job), session=self.session)
+        if self.mirror is None:
+            return run(Job(**job), session=self.session)
+        try:
+            return run(Job(**self.mirror.job({"input": SAMPLE, **job})), session=self.session)
+        finally:
+            self.mirror.down(job["output"])
+
+    def prepare(self, **job: Any) -> pipeline.Prepared:
+        """The first half of a run: what happens to the files after it, the listing has not seen."""
+        return pipeline.prepare(Job(**(self.mirror.job(job) if self.mirror else job)), session=self.session)
+
+    def execute(self, prepared: pipeline.Prepared) -> RunReport:
+        """The other half."""
+        if self.mirror is None:
+            return pipeline.execute(prepared, Nobody())
+        self.mirror.up(self.mirror.local(prepared.job.input))
+        try:
+            return pipeline.execute(prepared, Nobody())
+        finally:
+            self.mirror.down(self.mirror.local(prepared.job.output))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--place", choices=PLACES, default="local", help="where images and results are; on YARN unless local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "local(why, place=None): cannot be run on YARN, or not with this place")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On YARN, leaves out what says why it cannot be run there, and refuses what neither says so nor takes an engine."""
+    place = config.getoption("place")
+    if place == "local":
+        return
+    left_out = {item: why for item in items if (why := _why_local(item, place))}
+    if undeclared := [item.nodeid for item in items if item not in left_out and "engine" not in getattr(item, "fixturenames", ())]:
+        raise pytest.UsageError(f"--place {place} is for tests of an engine; these need the marker local:\n" + "\n".join(undeclared))
+    config.stash[LEFT_OUT] = Counter(left_out.values())
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+
+
+def _why_local(item: pytest.Item, place: str) -> str | None:
+    for marker in item.iter_markers("local"):
+        if marker.kwargs.get("place", place) == place:
+            return str(marker.args[0])
+    return "the engine inprocess has no cluster" if "inprocess" in _parameters(item.nodeid) else None
+
+
+@pytest.fixture(scope="session")
+def mirror(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Mirror | None]":
+    """What carries files to and from a place that is not local."""
+    name = request.config.getoption("place")
+    if name == "local":
+        yield None
+        return
+    from cluster.mirror import Mirror
+    from cluster.places import place
+    from hadoop.cluster import Cluster
+
+    with place(name, Cluster.from_environment(), tmp_path_factory.mktemp("place")) as there:
+        yield Mirror(there)
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +138,13 @@ def inprocess() -> Any:
 
 
 @pytest.fixture(scope="session")
-def dask() -> Iterator[Any]:
+def dask(mirror: "Mirror | None") -> Iterator[Any]:
+    if mirror:
+        from cluster.sessions import session
+
+        with session("dask", mirror.place) as client:
+            yield client
+        return
     from distributed import Client, LocalCluster
 
     with (
@@ -65,7 +155,13 @@ def dask() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
+def spark(mirror: "Mirror | None") -> Iterator[Any]:
+    if mirror:
+        from cluster.sessions import session
+
+        with session("spark", mirror.place) as opened:
+            yield opened
+        return
     from pyspark.sql import SparkSession
 
     from backends.java import java_home
@@ -74,15 +170,15 @@ def spark() -> Iterator[Any]:
     if home := java_home():
         os.environ["JAVA_HOME"] = home
     settings = {"spark.ui.enabled": "false", "spark.driver.memory": "2g", "spark.ui.showConsoleProgress": "false"}
-    session = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
+    local = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
+    local.sparkContext.setLogLevel("OFF")
+    yield local
+    local.stop()
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return Engine(request.param, request.getfixturevalue(request.param))
+def engine(request: pytest.FixtureRequest, mirror: "Mirror | None") -> Engine:
+    return Engine(request.param, request.getfixturevalue(request.param), mirror)
 
 
 @pytest.fixture(params=[name for name in ENGINES if name != "inprocess"])
@@ -142,13 +238,17 @@ def expected_features(paths: list[str]) -> np.ndarray:
     return np.stack(rows)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """How many tests passed on each engine: CI wants to see that none was left out."""
     passed = Counter(
         engine for test in terminalreporter.stats.get("passed", []) for engine in ENGINES if engine in _parameters(test.nodeid)
     )
-    for engine in ENGINES:
-        terminalreporter.write_line(f"engine {engine}: {passed[engine]} tests passed")
+    place = config.getoption("place")
+    for engine in ENGINES if place == "local" else ENGINES[1:]:
+        where = "" if place == "local" else f" on yarn with {place}"
+        terminalreporter.write_line(f"engine {engine}{where}: {passed[engine]} tests passed")
+    for why, count in config.stash.get(LEFT_OUT, Counter()).most_common():
+        terminalreporter.write_line(f"not on yarn with {place}: {count} tests: {why}")
 
 
 def _parameters(nodeid: str) -> list[str]:

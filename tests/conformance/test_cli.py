@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from conftest import SAMPLE, WITHOUT_OVERRIDE, cli, report, table
+
+pytestmark = pytest.mark.local("the command line opens a session of its own")
 
 FAST = ("--features-only",)
 
@@ -104,7 +107,10 @@ REFUSED = {
     "share of rejects": (["--max-rejected", "2"], "--max-rejected 2"),
     "no number": (["--max-rejected", "nan"], "--max-rejected nan"),
     "yarn, local folder": (["--cluster", "yarn"], "which the nodes of the YARN cluster do not see"),
-    "yarn, not configured": ([*"--cluster yarn --input s3://a/b --output s3://a/c".split()], "there is no configuration of a cluster"),
+    "yarn, not configured": (
+        ["--cluster", "yarn", "--input", "s3://a/b", "--output", "s3://a/c"],
+        "there is no configuration of a cluster",
+    ),
     "queue without yarn": (["--cluster", "local", "--queue", "fast"], "--queue fast has no effect on --cluster local"),
     "memory without yarn": (["--container-memory", "2g"], "--container-memory 2048 has no effect on --cluster local"),
     "memory": (["--container-memory", "much"], "'much' is no size such as 2g"),

@@ -6,14 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import DATA, EMR, SAMPLE, Engine, expected_features, report, table, vectors
 from PIL import Image
+
+from conftest import DATA, EMR, SAMPLE, Engine, expected_features, report, table, vectors
 
 # DESIGN section 5: the measured distance to the EMR run is 3.3e-5 for LiteRT and 1.4e-5 for Keras.
 ENGINE_TOLERANCES = {"litert": 1e-4, "keras": 2e-5}
 
 
-@pytest.mark.parametrize("network", ["litert", "keras"])
+KERAS = pytest.param("keras", marks=pytest.mark.local("the nodes have no TensorFlow"))
+
+
+@pytest.mark.parametrize("network", ["litert", KERAS])
 def test_features_are_those_of_the_emr_run(engine: Engine, network: str, tmp_path: Path) -> None:
     engine.run(input=EMR, output=tmp_path / "r", engine=network, features_only=True)
     with np.load(DATA / "emr" / "features.npz") as stored:
@@ -31,7 +35,7 @@ def test_features_do_not_depend_on_the_engine_the_batch_or_the_chunk(engine: Eng
         results = tmp_path / f"{chunk_size}"
         engine.run(input=images, output=results, features_only=True, chunk_size=chunk_size, batch_size=batch_size)
         assert len(list((results / "features").iterdir())) == chunks
-        assert table(results, "features")["path"].tolist() == paths
+        assert table(results, "features")["path"].tolist() == list(map(engine.url, paths))
         assert np.array_equal(vectors(results, "features"), expected)  # bit for bit
 
 
@@ -39,7 +43,7 @@ def test_awkward_photos_are_featurized_as_pillow_reads_them(engine: Engine, tmp_
     engine.run(input=DATA / "awkward", output=tmp_path / "r", features_only=True)
     good = sorted(str(path) for path in (DATA / "awkward").glob("*.jpg") if path.name != "truncated_jpeg.jpg")
     assert len(good) == 8
-    assert table(tmp_path / "r", "features")["path"].tolist() == good
+    assert table(tmp_path / "r", "features")["path"].tolist() == list(map(engine.url, good))
     assert np.array_equal(vectors(tmp_path / "r", "features"), expected_features(good))
     assert report(tmp_path / "r")["rejected_by_reason"] == {"truncated": 1}
 
@@ -80,23 +84,25 @@ ODD_NAMES = (
 
 def test_paths_come_out_as_they_went_in(engine: Engine, tmp_path: Path) -> None:
     photo = next(SAMPLE.glob("*/*.jpg")).read_bytes()
+    # The S3 server of these tests finds no path with a line break in it.
+    names = [name for name in ODD_NAMES if engine.place != "s3" or "\n" not in name]
     folder = tmp_path / "in put #1"
     for label in ("plain", "Äpfel, rot & 'süß' 🍏", "_label", "100%"):
         (folder / label).mkdir(parents=True)
-        for name in ODD_NAMES:
+        for name in names:
             (folder / label / name).write_bytes(photo)
     (folder / "at the root.jpg").write_bytes(photo)
     engine.run(input=folder, output=tmp_path / "r", components=2, chunk_size=20)
     rows = table(tmp_path / "r", "features")
     on_disk = sorted(path for path in folder.rglob("*") if path.is_file())
-    assert sorted(rows["path"]) == sorted(map(str, on_disk))
-    assert len(rows) == 4 * len(ODD_NAMES) + 1
-    assert dict(zip(rows["path"], rows["label"], strict=True)) == {str(path): path.parent.name for path in on_disk}
+    assert sorted(rows["path"]) == sorted(map(engine.url, on_disk))
+    assert len(rows) == 4 * len(names) + 1
+    assert dict(zip(rows["path"], rows["label"], strict=True)) == {engine.url(path): path.parent.name for path in on_disk}
     # pandas' C parser takes "\n" in quotes; an empty or "NA" field would be a name here, not a missing value.
     import pandas as pd
 
     csv = pd.read_csv(tmp_path / "r" / "results.csv", keep_default_na=False)
-    assert sorted(csv["path"]) == sorted(map(str, on_disk))
+    assert sorted(csv["path"]) == sorted(map(engine.url, on_disk))
 
 
 def test_schemas_and_provenance(engine: Engine, images: Path, tmp_path: Path) -> None:

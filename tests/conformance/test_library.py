@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Engine, table
 
+from conftest import Engine, table
 from fruits import Job, run
 from fruits.errors import BadArgument
 
@@ -28,11 +28,13 @@ def test_what_a_session_decides_cannot_be_set(engine: Engine, images: Path, tmp_
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.local("needs no engine")
 def test_what_is_no_session(images: Path, tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="str is no session"):
         run(Job(input=str(images), output=str(tmp_path / "r")), session="spark")
 
 
+@pytest.mark.local("refused before anything is read")
 def test_an_asynchronous_client_is_refused(dask: Any, images: Path, tmp_path: Path) -> None:
     import asyncio
 
@@ -46,6 +48,7 @@ def test_an_asynchronous_client_is_refused(dask: Any, images: Path, tmp_path: Pa
     asyncio.run(refused())
 
 
+@pytest.mark.local("a driver of its own, which opens a session of its own")
 def test_without_a_session_one_is_opened_and_closed(backend: str, images: Path, tmp_path: Path) -> None:
     """In a process of its own: this one has a SparkContext already."""
     import subprocess
@@ -77,6 +80,7 @@ if __name__ == "__main__":
     assert len(table(tmp_path / "0", "features")) == len(table(tmp_path / "1", "features")) == 14
 
 
+@pytest.mark.local("a cluster of its own, in this process")
 def test_threads_share_one_model(images: Path, tmp_path: Path) -> None:
     """A borrowed worker with several threads gives the same features: one inference at a time."""
     from distributed import Client, LocalCluster

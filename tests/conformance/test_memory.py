@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import SAMPLE, rejected, table
 from PIL import Image
+
+from conftest import SAMPLE, rejected, table
+
+pytestmark = pytest.mark.local("looks at processes of this machine; YARN watches the memory of its containers")
 
 MB = 1_000_000
 ORDINARY, ANY = 450, 600

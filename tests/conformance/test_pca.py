@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SAMPLE, Engine, report, table, vectors
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from conftest import SAMPLE, Engine, report, table, vectors
 from fruits.errors import BadArgument, RunFailed
 
 

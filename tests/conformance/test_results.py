@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from conftest import Engine, cli, report, table
 
 STAGES = ["start", "list", "featurize", "fit", "project", "export"]
@@ -22,7 +23,7 @@ def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: P
     found = report(tmp_path / "r")
     assert found == json.loads(returned.to_json())
     assert found["schema_version"] == 1
-    assert found["job"]["input"] == str(images)
+    assert found["job"]["input"] == engine.url(images)
     assert found["job"]["components"] == 3
     assert set(found["fingerprint"]) == {"features", "projection", "images"}
     model = {"engine": "litert", "weights_sha256": "0c0d972b00b604c6f6e4fb0ddee624807aa53d09918808757092ba78fb689cdf"}
@@ -146,6 +147,7 @@ ALTERATIONS = {
 }
 
 
+@pytest.mark.local("validate reads a folder, whoever wrote it")
 def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: object) -> None:
     Engine("inprocess", inprocess).run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
     ended = cli("validate", tmp_path / "r")
@@ -163,6 +165,7 @@ def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: ob
         shutil.rmtree(copy)
 
 
+@pytest.mark.local("needs no engine")
 def test_validate_of_what_is_no_result(tmp_path: Path) -> None:
     ended = cli("validate", tmp_path)
     assert ended.returncode == 2
@@ -180,10 +183,11 @@ def test_every_engine_writes_what_validate_accepts(engine: Engine, images: Path,
     assert len(table(tmp_path / "0", "pca")) == 14
 
 
+@pytest.mark.local("Spark's own reader needs the jars of S3A", place="s3")
 @pytest.mark.parametrize("name", ["features", "pca"])
 def test_other_readers_read_the_parquet(spark: object, engine: Engine, images: Path, tmp_path: Path, name: str) -> None:
     """Spark's own reader, which is not pyarrow, sees the same rows."""
     engine.run(input=images, output=tmp_path / "r", components=3)
-    rows = spark.read.parquet(str(tmp_path / "r" / name)).orderBy("path").collect()  # type: ignore[attr-defined]
+    rows = spark.read.parquet(engine.url(tmp_path / "r" / name)).orderBy("path").collect()  # type: ignore[attr-defined]
     assert [row.path for row in rows] == table(tmp_path / "r", name)["path"].tolist()
     assert [row.label for row in rows] == table(tmp_path / "r", name)["label"].tolist()

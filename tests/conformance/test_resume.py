@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SAMPLE, Engine, cli, expected_features, rejected, report, table, vectors
 
+from conftest import SAMPLE, Engine, cli, expected_features, rejected, report, table, vectors
 from fruits.errors import OutputInUse
 
 
@@ -105,7 +105,7 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
     assert 0 < done.images.reused < 13
     engine.run(input=images, output=tmp_path / "fresh", components=3)
     for part in ("features", "pca"):
-        assert table(tmp_path / "r", part)["path"].tolist() == list(map(str, photos[1:]))
+        assert table(tmp_path / "r", part)["path"].tolist() == list(map(engine.url, photos[1:]))
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
     assert len(rejected(tmp_path / "r")) == 0
     assert cli("validate", tmp_path / "r").returncode == 0
@@ -137,6 +137,7 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
     assert cli("validate", tmp_path / "r").returncode == 0
 
 
+@pytest.mark.local("a driver of its own, which opens a session of its own")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_a_run_that_was_ended_is_gone_on_with(backend: str, sent: signal.Signals, code: int, tmp_path: Path) -> None:
     arguments = ["--backend", backend, "--chunk-size", "8", "--features-only"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import s3
 import s3fs
-from conftest import SAMPLE, cli, expected_features
 
+import s3
+from conftest import SAMPLE, cli, expected_features
 from fruits.job import Job
 from fruits.listing import list_images
 from fruits.storage import Folder

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 import s3
 from conftest import SAMPLE, cli, report, table, vectors
-
 from fruits import Job
 from fruits import run as smoothly
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from conftest import SAMPLE
 from PIL import Image
 
+from conftest import SAMPLE
 from fruits.errors import RunFailed
 from fruits.model import GRAPH, WEIGHTS, Asset, network
 

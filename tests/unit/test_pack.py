@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SAMPLE
 from PIL import Image
 
 import fruits
 from backends.environment import Environment
 from backends.pack import PackedEnvironment, closure, pack
+from conftest import SAMPLE
 from fruits.errors import BadArgument
 from fruits.model import SIDE, network
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import requests
+
 from hadoop import network
 from hadoop.configuration import write_queues
 from hadoop.daemons import SYSTEM_PATH, is_alive, kill

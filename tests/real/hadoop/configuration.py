@@ -73,6 +73,8 @@ def _hdfs(folder: Path) -> Properties:
         "dfs.namenode.datanode.registration.ip-hostname-check": "false",
         "dfs.namenode.safemode.extension": 0,
         "dfs.namenode.edits.noeditlogchannelflush": "true",
+        # The wait when a file is closed before the NameNode has heard of its block, which on one machine it nearly always is.
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": 10,
     }
 
 
@@ -112,6 +114,8 @@ def _node(address: str) -> Properties:
         "yarn.nodemanager.resource.cpu-vcores": VCORES,
         # As on EMR: a container that uses more memory than it asked for is killed. Virtual memory says nothing.
         "yarn.nodemanager.pmem-check-enabled": "true",
+        # Else YARN leaves the killing to cgroups, which are not in use here.
+        "yarn.nodemanager.resource.memory.enforced": "false",
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.nodemanager.container-monitor.interval-ms": 1000,
         "yarn.nodemanager.sleep-delay-before-sigkill.ms": 250,

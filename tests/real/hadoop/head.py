@@ -14,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import requests
+
 from hadoop import network
 from hadoop.client import client_environment, write_commands
 from hadoop.cluster import VARIABLE, Cluster

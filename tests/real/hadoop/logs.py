@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import requests
+
 from hadoop.client import client_environment
 from hadoop.cluster import Cluster
 
