@@ -182,7 +182,7 @@ class DaskBackend:
 
     def _lost(self) -> RunFailed | None:
         """Why the cluster has ended under the work, where it has."""
-        return self._yarn.failure if self._yarn is not None else None
+        return self._yarn.failure or self._yarn.exceeded() if self._yarn is not None else None
 
     def _block(self, files: list[tuple[str, int]]) -> da.Array:
         rows = sum(count for _, count in files)

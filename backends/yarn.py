@@ -34,7 +34,7 @@ APPLICATIONS = 3
 FAILURES_A_WORKER = 4  # containers that may be lost for each that is wanted
 EARLY_FAILURES = 3  # containers that may end before any worker has come: another try would not help
 LOG_LINES = 20
-MEMORY = re.compile(r"beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)
+MEMORY = re.compile(r"physical memory used|beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)  # as YARN says it, by its version
 
 # dask-yarn's configuration, as far as it says something to this launcher; --set and Dask's own files change it.
 dask.config.update_defaults(
@@ -57,6 +57,7 @@ class YarnLauncher(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
+    def exceeded(self) -> RunFailed | None: ...
     def describe(self) -> dict[str, Any]: ...
 
 
@@ -340,18 +341,24 @@ class YarnCluster:
             return
         log.warning("container %s ended: %s", container.yarn_container_id, said)
         tries = EARLY_FAILURES if not self._connected else FAILURES_A_WORKER * self.workers.most
-        over = [text for text in self._finished.values() if MEMORY.search(text)]
-        if len(over) >= EARLY_FAILURES:
-            raise RunFailed(
-                f"{len(over)} containers of {self._memory} MiB exceeded their memory; YARN says: {over[-1]}",
-                f"raise --container-memory above {self._memory}",
-            )
+        if sum(bool(MEMORY.search(text)) for text in self._finished.values()) >= EARLY_FAILURES and (exceeded := self.exceeded()):
+            raise exceeded
         if len(self._finished) >= tries:
             raise RunFailed(
                 f"{len(self._finished)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
                 + _last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
                 f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
             )
+
+    def exceeded(self) -> RunFailed | None:
+        """What YARN said of containers with too much memory, if there were any."""
+        over = [text for text in self._finished.values() if MEMORY.search(text)]
+        if not over:
+            return None
+        return RunFailed(
+            f"{len(over)} containers of {self._memory} MiB exceeded their memory; YARN says of the last: {over[-1]}",
+            f"raise --container-memory above {self._memory}",
+        )
 
     def _wanted(self) -> int:
         if self.workers.least == self.workers.most:
