@@ -21,6 +21,7 @@ test: $(VENV)/dev.stamp
 
 # In network namespaces of its own, so that nothing listens on this machine's addresses and nothing leaves it; needs Java 17, Maven, iproute2.
 test-cluster: $(VENV)/dev.stamp $(if $(ARGS),,$(DASK_YARN)/stamp)
+	mkdir -p $(CLUSTER)
 	$(VENV)/bin/python -m fruits pack $(CLUSTER)/environment.tar.gz
 	rm -rf $(CLUSTER)/environment && mkdir $(CLUSTER)/environment && tar -xzf $(CLUSTER)/environment.tar.gz -C $(CLUSTER)/environment
 	FRUITS_TEST_ARCHIVE=$(CURDIR)/$(CLUSTER)/environment.tar.gz FRUITS_TEST_DASK_YARN=$(CURDIR)/$(DASK_YARN)/bin/python \
