@@ -9,9 +9,10 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --no-build-isolation -r
 
 CLUSTER := .cluster
+NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 
-.PHONY: run test test-cluster check lock clean
+.PHONY: run test test-cluster cluster-faults cluster-conformance cluster-environments check lock clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
@@ -19,13 +20,28 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-# In network namespaces of its own, so that nothing listens on this machine's addresses and nothing leaves it; needs Java 17, Maven, iproute2.
-test-cluster: $(VENV)/dev.stamp $(if $(ARGS),,$(DASK_YARN)/stamp)
+# In network namespaces of their own, so that nothing listens on this machine's addresses and nothing leaves it: two clusters side by side,
+# one for what clusters do and dask-yarn, one for the conformance suite. With ARGS one cluster and what these tell pytest. Needs Java 17, Maven, iproute2.
+IN_CLUSTER = FRUITS_TEST_ARCHIVE=$(CURDIR)/$(NODES).tar.gz FRUITS_TEST_DASK_YARN=$(CURDIR)/$(DASK_YARN)/bin/python \
+	FRUITS_TEST_DASK_YARN_ARCHIVE=$(CURDIR)/$(DASK_YARN).tar.gz \
+	$(VENV)/bin/python tests/real/hadoop/run.py --node-environment $(NODES) --spark $(VENV)/lib/python3.11/site-packages/pyspark -- tests/cluster/suite.sh $(VENV)/bin/python
+
+test-cluster: cluster-environments
+	$(if $(ARGS),$(IN_CLUSTER) $(ARGS),$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target cluster-faults cluster-conformance)
+
+cluster-faults:
+	$(IN_CLUSTER) faults
+
+cluster-conformance:
+	$(IN_CLUSTER) conformance
+
+# Packed anew each time: the nodes must have this state of fruits.
+cluster-environments: $(VENV)/dev.stamp $(DASK_YARN)/stamp
 	mkdir -p $(CLUSTER)
-	$(VENV)/bin/python -m fruits pack $(CLUSTER)/environment.tar.gz
-	rm -rf $(CLUSTER)/environment && mkdir $(CLUSTER)/environment && tar -xzf $(CLUSTER)/environment.tar.gz -C $(CLUSTER)/environment
-	FRUITS_TEST_ARCHIVE=$(CURDIR)/$(CLUSTER)/environment.tar.gz FRUITS_TEST_DASK_YARN=$(CURDIR)/$(DASK_YARN)/bin/python \
-		$(VENV)/bin/python tests/real/hadoop/run.py --node-environment $(CLUSTER)/environment -- tests/cluster/suite.sh $(VENV)/bin/python $(ARGS)
+	$(VENV)/bin/python tests/real/hadoop/jars.py $(CLUSTER)/jars
+	$(VENV)/bin/python -m fruits pack $(NODES).tar.gz
+	rm -rf $(NODES) && mkdir $(NODES) && tar -xzf $(NODES).tar.gz -C $(NODES)
+	$(DASK_YARN)/bin/python -m fruits pack --backend dask $(DASK_YARN).tar.gz
 
 check: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .

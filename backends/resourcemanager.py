@@ -29,15 +29,17 @@ class Node:
     address: str
     vcores: int
     memory: int  # MiB
+    labels: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Queue:
-    """`share`: of the cluster, in per cent, that its applications may have at most."""
+    """`share`: of the cluster, in per cent, that its applications may have at most. `labels`: of the nodes that it may use; `*` is all."""
 
     name: str
     running: bool
     share: float
+    labels: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ class ResourceManager:
     def nodes(self) -> list[Node]:
         found = (self._get("nodes?states=RUNNING")["nodes"] or {}).get("node", [])
         return [
-            Node(n["nodeHTTPAddress"], n["usedVirtualCores"] + n["availableVirtualCores"], n["usedMemoryMB"] + n["availMemoryMB"])
+            Node(
+                n["nodeHTTPAddress"],
+                n["usedVirtualCores"] + n["availableVirtualCores"],
+                n["usedMemoryMB"] + n["availMemoryMB"],
+                frozenset(n.get("nodeLabels") or ()),
+            )
             for n in found
         ]
 
@@ -105,7 +112,13 @@ class ResourceManager:
             self._leaves(child, found)
         if not children and "queueName" in info:
             name = info["queueName"]
-            found[name] = Queue(name, info.get("state", "RUNNING") == "RUNNING", float(info.get("absoluteMaxCapacity", 100)))
+            running = info.get("state", "RUNNING") == "RUNNING"
+            found[name] = Queue(name, running, float(info.get("absoluteMaxCapacity", 100)), frozenset(info.get("nodeLabels") or ()))
+
+    def has_label(self, label: str, queue: str) -> bool:
+        """Whether running nodes have this label, and the queue has access to them."""
+        found = self.queues().get(queue.rpartition(".")[2])
+        return found is not None and bool({label, "*"} & found.labels) and any(label in node.labels for node in self.nodes())
 
     def application(self, name: str) -> Application:
         app = self._get(f"apps/{name}")["app"]

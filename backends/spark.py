@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark import AccumulatorParam, InheritableThread, SparkContext, StorageLevel
 from pyspark.errors import PySparkException
@@ -221,7 +222,7 @@ class SparkBackend:
                 ended.wait()
 
     def _lost(self, failed: Exception) -> RunFailed | None:
-        return self._yarn.exceeded(str(failed)) if self._yarn else None
+        return self._yarn.lost(str(failed)) if self._yarn else None
 
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
         urls = [url for url, _ in features]
@@ -285,7 +286,7 @@ class SparkBackend:
             "name": self.name,
             "cluster": "the caller's session" if borrowed else self._settings.cluster,
             "workers": self.workers,
-            "versions": {package: version(package) for package in ("pyspark", "pandas")},
+            "versions": {"pyspark": pyspark.__version__, "pandas": version("pandas")},  # that of SPARK_HOME is not what is installed
             "configuration": {} if borrowed else self._configuration,
         }
         if self._pca_attempts:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyspark
 
 from backends import sizing, staging
+from backends.diagnostics import application_ended, in_one_line, last_lines
 from backends.environment import Environment
 from backends.resourcemanager import Application, ResourceManager
 from fruits.backend import Settings, Workers
@@ -26,6 +27,10 @@ POLL_SECONDS = 0.5
 STABLE_NODES = "CORE"  # EMR's label of the nodes that are not Spot
 # On YARN's side of a lost executor: what it says of a container that had too much.
 MEMORY = re.compile(r"Container killed by YARN for exceeding physical memory limits[^.]*\.[^.]*\.[^.]*memory used")
+# The same of one that ended by itself or was killed (YarnAllocator.processCompletedContainers).
+EXECUTOR = re.compile(
+    r"Container (?:from a bad node|marked as failed): (?P<container>container_\w+) on host: (?P<host>\S+)\. Exit status: [^.]*\."
+)
 
 
 class SparkOnYarn:
@@ -83,6 +88,8 @@ class SparkOnYarn:
                 "spark.dynamicAllocation.initialExecutors": str(least),
             }
             del configuration["spark.executor.instances"]
+        if self._manager.has_label(STABLE_NODES, self._queue):
+            configuration["spark.yarn.am.nodeLabelExpression"] = STABLE_NODES
         if archive := self._environment.archive:
             configuration["spark.yarn.dist.archives"] = f"{staging.of_nodes(archive)}#environment"
         if not {"spark.yarn.jars", "spark.yarn.archive"} & self._options.keys():
@@ -126,10 +133,7 @@ class SparkOnYarn:
         if failure:
             name = self._manager.tagged(self._tag)
             if refused is None and name is not None and (ended := self._manager.application(name)).final and ended.diagnostics:
-                refused = RunFailed(
-                    f"the YARN application {name} has ended ({ended.state}): {_flat(ended.diagnostics)}",
-                    f"`yarn logs -applicationId {name}` shows all that its containers said",
-                )
+                refused = application_ended(name, ended.state, ended.diagnostics)
             raise refused or failure[0] from failure[0]
         return opened[0]
 
@@ -140,18 +144,15 @@ class SparkOnYarn:
         while not executors():
             application = self._manager.application(name)
             if application.final:
-                raise RunFailed(
-                    f"the YARN application {name} has ended ({application.state}): {_flat(application.diagnostics)}",
-                    f"`yarn logs -applicationId {name}` shows all that its containers said",
-                )
+                raise application_ended(name, application.state, application.diagnostics)
             seconds = UNPACK_SECONDS if application.containers > 1 else GRANT_SECONDS
             if time.monotonic() - started > seconds:
                 raise self._no_room(application, f"had no executor in {seconds} s")
             time.sleep(POLL_SECONDS)
 
     def _no_room(self, application: Application, what: str) -> RunFailed:
-        state = f"its state is {application.state}. {_flat(application.diagnostics)} {self._manager.why_waiting(application.id)}".strip()
-        return RunFailed(f"the YARN application {application.id} {what}: {state}", sizing.NO_ROOM)
+        why = f"{in_one_line(application.diagnostics)} {self._manager.why_waiting(application.id)}".strip()
+        return RunFailed(f"the YARN application {application.id} {what}: its state is {application.state}. {why}", sizing.NO_ROOM)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -161,16 +162,24 @@ class SparkOnYarn:
             "environment": self._environment.description,
         }
 
-    def exceeded(self, said: str) -> RunFailed | None:
-        """What YARN said of a container with too much memory, in a message of Spark's, if it is of that."""
-        found = MEMORY.search(said)
-        if not found:
-            return None
-        return RunFailed(
-            f"a container of {self._plan.size.memory} MiB exceeded its memory: {_flat(found[0])}",
-            f"raise --container-memory above {self._plan.size.memory}",
-        )
+    def lost(self, said: str) -> RunFailed | None:
+        """Why executors are gone, if it was that: `said` is Spark's message of a job that failed, with YARN's words in it."""
+        if memory := MEMORY.search(said):
+            return RunFailed(
+                f"a container of {self._plan.size.memory} MiB exceeded its memory: {in_one_line(memory[0])}",
+                f"raise --container-memory above {self._plan.size.memory}",
+            )
+        name = self._manager.tagged(self._tag)
+        if name and (application := self._manager.application(name)).final:
+            return application_ended(name, application.state, application.diagnostics)
+        if executor := EXECUTOR.search(said):
+            return RunFailed(
+                f"executors were lost with the same task each time, the last one because: {in_one_line(executor[0])}"
+                + last_lines(self._manager.log_of(self._web_address(executor["host"]), executor["container"], "stderr")),
+                f"`yarn logs -applicationId {name}` shows all that its containers said",
+            )
+        return None
 
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+    def _web_address(self, host: str) -> str:
+        """Of the NodeManager on a host."""
+        return next((node.address for node in self._manager.nodes() if node.address.partition(":")[0] == host), f"{host}:8042")

@@ -17,6 +17,7 @@ from dask.utils import parse_bytes
 from distributed import Client, Future, Scheduler, SpecCluster
 
 from backends import sizing, staging
+from backends.diagnostics import application_ended, in_one_line, last_lines
 from backends.environment import Environment
 from backends.resourcemanager import ResourceManager
 from fruits.backend import Settings, Workers
@@ -33,7 +34,6 @@ HEARTBEAT_SECONDS = 5
 APPLICATIONS = 3
 FAILURES_A_WORKER = 4  # containers that may be lost for each that is wanted
 EARLY_FAILURES = 3  # containers that may end before any worker has come: another try would not help
-LOG_LINES = 20
 MEMORY = re.compile(r"physical memory used|beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)  # as YARN says it, by its version
 
 # dask-yarn's configuration, as far as it says something to this launcher; --set and Dask's own files change it.
@@ -150,16 +150,16 @@ class YarnCluster:
         queue: str = "default",
         name: str = "fruits",
         worker_env: Mapping[str, str] | None = None,
-        node_label: str = "",
     ) -> None:
         self.workers = n_workers
         self._manager, self._environment, self._memory = manager, environment, worker_memory
         self._host = manager.address_towards()  # what the nodes see of this machine
-        self._queue, self._name, self._env, self._label = queue, name, dict(worker_env or {}), node_label
+        self._queue, self._name, self._env = queue, name, dict(worker_env or {})
         self._stack = ExitStack()
         self._ended = threading.Event()
         self._applications = 0
-        self._finished: dict[str, str] = {}  # container: what YARN said when it ended
+        self._finished: set[str] = set()  # containers whose end was noted
+        self._lost: dict[str, str] = {}  # those of them that nobody had ended: what YARN said
         self._connected = False
         self._app: skein.ApplicationClient | None = None
         self.application = ""
@@ -235,7 +235,6 @@ class YarnCluster:
             tags={"fruits", "dask"},
             services={SERVICE: self._service()},
             master=skein.Master(resources=skein.Resources(memory=sizing.MASTER, vcores=1), script=script),
-            node_label=self._label,
         )
 
     def _submit(self, specification: skein.ApplicationSpec) -> None:
@@ -320,39 +319,36 @@ class YarnCluster:
             self._retire(alive, len(alive) - wanted)
 
     def _again(self, report: skein.model.ApplicationReport) -> None:
-        """The application has ended, and not by us: with its master's node, or because it could not live."""
+        """The application has ended, and not by us: with its master's node, because it could not live, or because somebody killed it."""
         self._app = None
-        if not self._connected or self._applications == APPLICATIONS:
+        if not self._connected or self._applications == APPLICATIONS or str(report.state) == "KILLED":
             raise self._gone(report)
-        log.warning("the YARN application %s has ended (%s): submitting another", self.application, _flat(report.diagnostics))
+        log.warning("the YARN application %s has ended (%s): submitting another", self.application, in_one_line(report.diagnostics))
         self._submit(self._specification())
 
     def _gone(self, report: skein.model.ApplicationReport) -> RunFailed:
-        return RunFailed(
-            f"the YARN application {self.application} has ended ({report.state}): {_flat(report.diagnostics) or 'YARN gives no reason'}"
-            + self._log(),
-            f"`yarn logs -applicationId {self.application}` shows all that its containers said",
-        )
+        return application_ended(self.application, str(report.state), report.diagnostics, self._log())
 
     def _ended_container(self, container: skein.model.Container) -> None:
-        said = _flat(container.exit_message or "")
-        self._finished[container.yarn_container_id] = said
-        if self._ended.is_set() or str(container.state) == "SUCCEEDED":
+        """Notes a container that has ended; raises `RunFailed` when too many were lost, which those that were retired are not."""
+        self._finished.add(container.yarn_container_id)
+        if self._ended.is_set() or str(container.state) != "FAILED":
             return
+        said = self._lost[container.yarn_container_id] = in_one_line(container.exit_message or "")
         log.warning("container %s ended: %s", container.yarn_container_id, said)
         tries = EARLY_FAILURES if not self._connected else FAILURES_A_WORKER * self.workers.most
-        if sum(bool(MEMORY.search(text)) for text in self._finished.values()) >= EARLY_FAILURES and (exceeded := self.exceeded()):
+        if sum(bool(MEMORY.search(text)) for text in self._lost.values()) >= EARLY_FAILURES and (exceeded := self.exceeded()):
             raise exceeded
-        if len(self._finished) >= tries:
+        if len(self._lost) >= tries:
             raise RunFailed(
-                f"{len(self._finished)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
-                + _last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
+                f"{len(self._lost)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
+                + last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
                 f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
             )
 
     def exceeded(self) -> RunFailed | None:
         """What YARN said of containers with too much memory, if there were any."""
-        over = [text for text in self._finished.values() if MEMORY.search(text)]
+        over = [text for text in self._lost.values() if MEMORY.search(text)]
         if not over:
             return None
         return RunFailed(
@@ -384,13 +380,13 @@ class YarnCluster:
         except skein.SkeinError as failed:
             return _first_line(failed)
         why = self._manager.why_waiting(self.application) if str(report.state) in ("ACCEPTED", "RUNNING") else ""
-        return f"its state is {report.state}. {_flat(report.diagnostics)} {why}".strip()
+        return f"its state is {report.state}. {in_one_line(report.diagnostics)} {why}".strip()
 
     def _log(self) -> str:
-        """The last lines that containers of an ended application wrote, as YARN collected them."""
-        with suppress(skein.SkeinError, ValueError):  # the latter until YARN has collected them
+        """What containers of an ended application wrote, as YARN collected it."""
+        with suppress(skein.SkeinError, ValueError):  # the latter until YARN has collected it
             logs: Mapping[str, str] = self._skein.application_logs(self.application)
-            return _last_lines("\n".join(logs.values()))
+            return "\n".join(logs.values())
         return ""
 
     def _shutdown(self) -> None:
@@ -409,18 +405,9 @@ class YarnCluster:
             "applications": self._applications,
             "queue": self._queue,
             "container_memory": self._memory,
-            "containers_lost": {name: said for name, said in self._finished.items() if said},
+            "containers_lost": self._lost,
             "environment": self._environment.description,
         }
-
-
-def _last_lines(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return "".join(f"\n    {line}" for line in lines[-LOG_LINES:])
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _first_line(failed: Exception) -> str:

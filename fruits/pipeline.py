@@ -222,6 +222,8 @@ class _Run:
                 backend = session.enter_context(ready.backend)
                 if ready.backend.remote:
                     check_nodes(backend, ready.job.engine)
+            if dashboard := backend.describe().get("dashboard"):
+                self.observer.note(f"dashboard at {dashboard}")  # shown while it can be looked at; afterwards it is gone
             done = self._featurize(backend)
             counts = self._counts(done)
             projection, pca = None, []

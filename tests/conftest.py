@@ -1,6 +1,7 @@
 """The engines under test, and what every test needs: images, a command line, results read back without `fruits`.
 
 `--place hdfs` and `--place s3` run the same conformance tests on YARN, inside `tests/real/hadoop/run.py`; `cluster/mirror.py` says how.
+`--launcher dask-yarn` does so with dask-yarn, in the environment of `requirements/dask-yarn.lock`.
 """
 
 import json
@@ -22,6 +23,7 @@ from PIL import Image
 
 from fruits import Job, pipeline, run
 from fruits.backend import REGISTRY, Entry
+from fruits.job import LAUNCHERS
 from fruits.model import GRAPH
 from fruits.observer import Nobody
 from fruits.report import RunReport
@@ -86,6 +88,7 @@ class Engine:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--place", choices=PLACES, default="local", help="where images and results are; on YARN unless local")
+    parser.addoption("--launcher", choices=LAUNCHERS, default=LAUNCHERS[0], help="what starts Dask's workers on YARN")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     place = config.getoption("place")
     if place == "local":
         return
-    left_out = {item: why for item in items if (why := _why_local(item, place))}
+    left_out = {item: why for item in items if (why := _why_left_out(item, place, config.getoption("launcher")))}
     if undeclared := [item.nodeid for item in items if item not in left_out and "engine" not in getattr(item, "fixturenames", ())]:
         raise pytest.UsageError(f"--place {place} is for tests of an engine; these need the marker local:\n" + "\n".join(undeclared))
     config.stash[LEFT_OUT] = Counter(left_out.values())
@@ -108,11 +111,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
-def _why_local(item: pytest.Item, place: str) -> str | None:
+def _why_left_out(item: pytest.Item, place: str, launcher: str) -> str | None:
     for marker in item.iter_markers("local"):
         if marker.kwargs.get("place", place) == place:
             return str(marker.args[0])
-    return "the engine inprocess has no cluster" if "inprocess" in _parameters(item.nodeid) else None
+    if "inprocess" in _parameters(item.nodeid):
+        return "the engine inprocess has no cluster"
+    spark = "spark" in _parameters(item.nodeid) or "spark" in getattr(item, "fixturenames", ())
+    return "there is no Spark beside dask-yarn" if launcher == "dask-yarn" and spark else None
 
 
 @pytest.fixture(scope="session")
@@ -138,11 +144,11 @@ def inprocess() -> Any:
 
 
 @pytest.fixture(scope="session")
-def dask(mirror: "Mirror | None") -> Iterator[Any]:
+def dask(mirror: "Mirror | None", request: pytest.FixtureRequest) -> Iterator[Any]:
     if mirror:
         from cluster.sessions import session
 
-        with session("dask", mirror.place) as client:
+        with session("dask", mirror.place, request.config.getoption("launcher")) as client:
             yield client
         return
     from distributed import Client, LocalCluster
@@ -159,7 +165,7 @@ def spark(mirror: "Mirror | None") -> Iterator[Any]:
     if mirror:
         from cluster.sessions import session
 
-        with session("spark", mirror.place) as opened:
+        with session("spark", mirror.place, "fruits") as opened:
             yield opened
         return
     from pyspark.sql import SparkSession
@@ -244,9 +250,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         engine for test in terminalreporter.stats.get("passed", []) for engine in ENGINES if engine in _parameters(test.nodeid)
     )
     place = config.getoption("place")
+    launcher = config.getoption("launcher")
     for engine in ENGINES if place == "local" else ENGINES[1:]:
         where = "" if place == "local" else f" on yarn with {place}"
-        terminalreporter.write_line(f"engine {engine}{where}: {passed[engine]} tests passed")
+        by = f" by {launcher}" if launcher != LAUNCHERS[0] else ""
+        terminalreporter.write_line(f"engine {engine}{where}{by}: {passed[engine]} tests passed")
     for why, count in config.stash.get(LEFT_OUT, Counter()).most_common():
         terminalreporter.write_line(f"not on yarn with {place}: {count} tests: {why}")
 

@@ -1,8 +1,7 @@
 """Folders that the nodes of the test cluster see, on HDFS and on S3, without a line of `fruits`."""
 
-import logging
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-import boto3
 import pytest
 import requests
-from botocore.config import Config
 
 import s3
 from hadoop.cluster import Cluster
@@ -97,15 +94,22 @@ class Hdfs:
 
 
 class S3:
-    """A bucket of its own, which keeps versions: an object that was written again has another, though its ETag be the same."""
+    """A bucket of its own, which keeps versions: an object that was written again has another, though its ETag be the same.
+
+    `keys`: the only ones that the server takes.
+    """
 
     name = "s3"
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: dict[str, str]) -> None:
+        import boto3  # not in the environment of dask-yarn, whose tests are on HDFS
+        from botocore.config import Config
+
+        self.endpoint, self.keys = endpoint, keys
         self._bucket = f"fruits-{uuid4().hex[:12]}"
         self.url = f"s3://{self._bucket}"
         settings = Config(max_pool_connections=CONNECTIONS)
-        self._client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, config=settings, **s3.KEYS)
+        self._client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, config=settings, **keys)
         self._client.create_bucket(Bucket=self._bucket)
         self._client.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Enabled"})
 
@@ -134,31 +138,20 @@ def place(name: str, cluster: Cluster, folder: Path) -> Iterator[Place]:
     if name == "hdfs":
         yield Hdfs(cluster)
         return
-    with {"s3": s3_server}[name](cluster, folder) as (address, environment), pytest.MonkeyPatch.context() as patch:
-        for variable, value in environment.items():
+    with {"s3": s3_server}[name](cluster, folder) as (address, keys), pytest.MonkeyPatch.context() as patch:
+        for variable, value in s3.environment(address, folder, keys).items():
             patch.setenv(variable, value)
-        yield S3(address)
+        yield S3(address, keys)
 
 
 @contextmanager
-def s3_server(cluster: Cluster, folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The address of an S3 server that every node reaches, and the environment of a driver that is to use it.
-
-    The nodes get their keys as files. `folder`: where the driver's are.
-    """
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for each request
-    server = ThreadedMotoServer(HEAD, 0, verbose=False)
-    server.start()
-    try:
-        address = "http://{}:{}".format(*server.get_host_and_port())
-        environment = s3.environment(address, folder, s3.KEYS)
+def s3_server(cluster: Cluster, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of an S3 server that every node reaches, and the only keys that it takes; the nodes get them as files."""
+    with s3.moto_server(folder / "moto.log", HEAD) as address:
+        keys = s3.allowed(address, "s3:*")
         for node in cluster.nodes:
-            give_keys(cluster, node.name, (folder / "credentials").read_text())
-        yield address, environment
-    finally:
-        server.stop()
+            give_keys(cluster, node.name, s3.credentials(keys))
+        yield address, keys
 
 
 def give_keys(cluster: Cluster, node: str, credentials: str) -> None:

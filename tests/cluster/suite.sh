@@ -1,20 +1,26 @@
 #!/usr/bin/env bash
-# The tests of the cluster, in its head. Without arguments all: what only a cluster has, and the conformance suite on YARN with its files on
-# HDFS and on S3. With arguments what these tell pytest.
+# The tests of the cluster, in its head: suite.sh PYTHON WHAT. `faults`: what only a cluster has, then the conformance suite by dask-yarn in its
+# own environment. `conformance`: that suite on YARN, with its files on HDFS and on S3. Anything else is what it tells pytest.
 set -uo pipefail
 python=$1
 shift
 
 suite() {
-    "$python" -m pytest -o cache_dir=.cluster/cache "$@"
+    local python=$1
+    shift
+    "$python" -m pytest -o cache_dir=.cluster/cache "$@" || code=1
 }
 
-if (( $# )); then
-    suite "$@"
-    exit
-fi
 code=0
-suite tests/cluster || code=1
-suite tests/conformance --place hdfs || code=1
-suite tests/conformance --place s3 || code=1
+case "$1" in
+    faults)
+        suite "$python" tests/cluster
+        suite "$FRUITS_TEST_DASK_YARN" tests/conformance --place hdfs --launcher dask-yarn
+        ;;
+    conformance)
+        suite "$python" tests/conformance --place hdfs
+        suite "$python" tests/conformance --place s3
+        ;;
+    *) suite "$python" "$@" ;;
+esac
 exit $code

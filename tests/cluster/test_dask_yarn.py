@@ -1,13 +1,12 @@
 """`--launcher dask-yarn`: run by the environment made from requirements/dask-yarn.lock, judged by this one.
 
-FRUITS_TEST_DASK_YARN is the path of that environment's Python. The nodes get an archive that it packs of itself.
+FRUITS_TEST_DASK_YARN is the path of that environment's Python, FRUITS_TEST_DASK_YARN_ARCHIVE that of the archive that it packed of itself.
 """
 
 import io
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,11 @@ from conftest import expected_features
 from hadoop.cluster import Cluster
 
 CHECKOUT = Path(__file__).parents[2]  # the working folder of what runs, so that it is this fruits that runs
+ARCHIVE = "FRUITS_TEST_DASK_YARN_ARCHIVE"
 PATIENCE = 90
 # So much of a node's 6144 MiB that no second container fits beside it: each node gets one.
 MEMORY = "3584m"
 ENDED = ("FINISHED", "FAILED", "KILLED")
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("nodes") / "dask-yarn.tar.gz"
-    subprocess.run([*_fruits(), "pack", "--backend", "dask", path], cwd=CHECKOUT, check=True)
-    yield path
-    path.unlink()  # 0.3 GB: pytest would keep those of three runs
 
 
 @pytest.fixture
@@ -46,18 +38,18 @@ def _fruits() -> list[str]:
     return [os.environ["FRUITS_TEST_DASK_YARN"], "-m", "fruits"]
 
 
-def _started(place: Hdfs, archive: Path, log: Path) -> "subprocess.Popen[bytes]":
+def _started(place: Hdfs, log: Path) -> "subprocess.Popen[bytes]":
     options = ["--backend", "dask", "--launcher", "dask-yarn", "--cluster", "yarn", "--workers", "2", "--container-memory", MEMORY]
-    folders = ["--input", f"{place.url}/images", "--output", f"{place.url}/results", "--environment", str(archive)]
+    folders = ["--input", f"{place.url}/images", "--output", f"{place.url}/results", "--environment", os.environ[ARCHIVE]]
     with log.open("wb") as file:
         return subprocess.Popen([*_fruits(), *options, *folders, "--components", "5"], cwd=CHECKOUT, stdout=file, stderr=file)
 
 
-def test_the_main_job_gives_the_same_features(cluster: Cluster, place: Hdfs, archive: Path, images: Path, tmp_path: Path) -> None:
+def test_the_main_job_gives_the_same_features(cluster: Cluster, place: Hdfs, images: Path, tmp_path: Path) -> None:
     before = len(cluster.applications())
     nodes = set()
     log = tmp_path / "log"
-    with _started(place, archive, log) as driver:
+    with _started(place, log) as driver:
         while driver.poll() is None:
             nodes |= {process.node for process in cluster.processes() if "dask_yarn.cli" in process.command}
             time.sleep(0.5)
@@ -79,11 +71,11 @@ def test_the_main_job_gives_the_same_features(cluster: Cluster, place: Hdfs, arc
     assert "Warning" not in said
 
 
-def test_nothing_is_left_of_a_driver_that_was_killed(cluster: Cluster, place: Hdfs, archive: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_driver_that_was_killed(cluster: Cluster, place: Hdfs, tmp_path: Path) -> None:
     """Before its workers have come: dask-yarn alone would leave an application that starts them again for ever."""
     before = len(cluster.applications())
     log = tmp_path / "log"
-    with _started(place, archive, log) as driver:
+    with _started(place, log) as driver:
         try:
             _wait_for_state(cluster, before, ("RUNNING",), log)
         finally:

@@ -3,7 +3,10 @@
 import os
 import re
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,42 @@ def test_the_driver_is_killed(
     assert "an earlier run has done " in said
     assert report(places["hdfs"], name)["images"]["reused"] > 0
     assert_right(places["hdfs"], name, photos, PHOTOS)
+
+
+def test_the_application_is_killed(run: tuple[Driver, str, list[object]], cluster: Cluster) -> None:
+    """By somebody who wants it to end: no other one takes its place."""
+    driver, _, _ = run
+    application = newest(cluster)
+    subprocess.run(["yarn", "application", "-kill", application], check=True, capture_output=True)
+    assert driver.wait() == 1, driver.said
+    assert f"error: the YARN application {application} has ended (KILLED): " in driver.said
+    assert "killed by user alice" in driver.said  # YARN's own words
+    assert f"`yarn logs -applicationId {application}` shows" in driver.said
+    assert "Traceback" not in driver.said
+    assert newest(cluster) == application
+    assert_nothing_left(cluster, application)
+
+
+def test_an_executor_that_is_lost_with_every_try(cluster: Cluster, places: dict[str, Place], photos: str, tmp_path: Path) -> None:
+    """Spark's message has what YARN said and what the container wrote. (Dask's: `test_a_wrong_environment`.)"""
+    typed = ("--backend", "spark", "--cluster", "yarn", *NODES, "--workers", "1", "--input", photos, "--chunk-size", "100")
+    with Driver(tmp_path, *typed, "--output", f"{places['hdfs'].url}/lost-executors", "--features-only") as driver:
+        until(lambda: "featurize: " in driver.said or driver.process.poll() is not None, "it does not featurize")
+        killed: set[str] = set()
+        while driver.process.poll() is None:
+            for victim in workers(cluster):
+                if victim.container not in killed:
+                    time.sleep(2)  # so that it has been given its task
+                    killed.add(victim.container)
+                    with suppress(LookupError):
+                        cluster.kill_container(victim.container)
+            time.sleep(0.2)
+        assert driver.process.returncode == 1, driver.said
+    assert len(killed) > 1
+    assert "Exit status: 137" in driver.said, driver.said
+    assert any(f"container {name}" in driver.said or name in driver.said for name in killed)
+    assert "`yarn logs -applicationId " in driver.said
+    assert_nothing_left(cluster, newest(cluster))
 
 
 def test_ctrl_c(run: tuple[Driver, str, list[object]], cluster: Cluster) -> None:

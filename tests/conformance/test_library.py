@@ -10,14 +10,14 @@ from fruits import Job, run
 from fruits.errors import BadArgument
 
 
-def test_the_session_stays_open(engine: Engine, dask: Any, spark: Any, images: Path, tmp_path: Path) -> None:
+def test_the_session_stays_open(engine: Engine, images: Path, tmp_path: Path) -> None:
     done = engine.run(input=images, output=tmp_path / "r", components=3)
     assert done.backend["name"] == engine.name
     assert len(table(tmp_path / "r", "pca")) == 14
     if engine.name == "spark":
-        assert spark.range(3).count() == 3
+        assert engine.session.range(3).count() == 3
     if engine.name == "dask":
-        assert dask.submit(sum, (1, 2)).result() == 3
+        assert engine.session.submit(sum, (1, 2)).result() == 3
 
 
 def test_what_a_session_decides_cannot_be_set(engine: Engine, images: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,50 +18,55 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import s3fs
 
+LOOPBACK = "127.0.0.1"
 KEYS = {"aws_access_key_id": "AKIDOFTHETESTS", "aws_secret_access_key": "secret-of-the-tests"}
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 _PASSED_BACK = ("content-type", "etag", "last-modified", "content-range", "accept-ranges", "x-amz-request-id")
 
 
 @contextmanager
-def moto_server(log: Path) -> Iterator[str]:
+def moto_server(log: Path, host: str = LOOPBACK) -> Iterator[str]:
     """The address of a server of its own, which ends with the block."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
         try:
             patience = time.monotonic() + 60
             while True:
                 try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    socket.create_connection((host, port), timeout=1).close()
                     break
                 except OSError:
                     assert process.poll() is None, log.read_text()
                     assert time.monotonic() < patience
                     time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://{host}:{port}"
         finally:
             process.terminate()
 
 
 def environment(address: str, folder: Path, keys: dict[str, str]) -> dict[str, str]:
     """No call can leave the machine: the endpoint is given, and every other address goes to a proxy that is not there."""
-    credentials = folder / "credentials"
-    credentials.write_text("[default]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()))
+    file = folder / "credentials"
+    file.write_text(credentials(keys))
     return {
         "AWS_ENDPOINT_URL": address,
-        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
     }
+
+
+def credentials(keys: dict[str, str]) -> str:
+    """What stands in the file of that name of the AWS tools."""
+    return "[default]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
 
 
 def filesystem(address: str, keys: dict[str, str] = KEYS) -> s3fs.S3FileSystem:
@@ -72,10 +77,11 @@ def filesystem(address: str, keys: dict[str, str] = KEYS) -> s3fs.S3FileSystem:
 
 def allowed(address: str, *actions: str) -> dict[str, str]:
     """Keys of a new user who may do this and nothing else. From now on the server checks signatures and rights."""
+    import boto3  # not in the environment of dask-yarn, whose tests are on HDFS
+
     iam = boto3.client("iam", region_name="us-east-1", endpoint_url=address, **KEYS)
     iam.create_user(UserName="tester")
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
-    iam.put_user_policy(UserName="tester", PolicyName="all", PolicyDocument=json.dumps(policy))
+    iam.put_user_policy(UserName="tester", PolicyName="all", PolicyDocument=_policy(actions))
     made = iam.create_access_key(UserName="tester")["AccessKey"]
     # Of moto: so many more requests go unchecked.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -83,8 +89,24 @@ def allowed(address: str, *actions: str) -> dict[str, str]:
     return {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
 
 
+def role(address: str, *actions: str) -> str:
+    """The ARN of a new role that may do this and nothing else; to be made before the server checks rights."""
+    import boto3
+
+    iam = boto3.client("iam", region_name="us-east-1", endpoint_url=address, **KEYS)
+    anybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+    arn = str(iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)["Role"]["Arn"])
+    iam.put_role_policy(RoleName="reader", PolicyName="all", PolicyDocument=_policy(actions))
+    return arn
+
+
+def _policy(actions: Sequence[str]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]})
+
+
 @contextmanager
-def faulty_proxy(behind: str) -> Iterator[tuple[str, Counter[str]]]:
+def faulty_proxy(behind: str, host: str = LOOPBACK) -> Iterator[tuple[str, Counter[str]]]:
     """The address of a proxy, and how often it did what. Every tenth GET is throttled, after every 25th request the connection is reset.
 
     `throttled`: 503 SlowDown. `cut`: reset within the body of an answer. `unanswered`: reset when the request had been done.
@@ -147,11 +169,11 @@ def faulty_proxy(behind: str) -> Iterator[tuple[str, Counter[str]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer((host, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", counts
+            yield f"http://{host}:{server.server_port}", counts
         finally:
             server.shutdown()
             thread.join()

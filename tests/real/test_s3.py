@@ -1,6 +1,7 @@
 """Images from and results to a real S3 protocol server on loopback, on both backends."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,24 @@ def test_profile_and_endpoint_of_the_environment(server: str, environment: dict[
     ended = cli(*arguments, cwd=tmp_path, **{**environment, "AWS_PROFILE": "nobody"})
     assert ended.returncode == 2
     assert "s3://profiled/Test cannot be reached: The config profile (nobody) could not be found" in ended.stderr
+
+
+def test_the_role_of_a_profile(backend: str, tmp_path: Path) -> None:
+    """The profile's own keys may do nothing but take the role, as on a machine of an account with roles."""
+    with s3.moto_server(tmp_path / "log") as address:
+        fs = s3.filesystem(address)
+        fs.mkdir("roles")
+        photos = sorted((SAMPLE / LABELS[0]).glob("*.jpg"))
+        for photo in photos:
+            fs.pipe(f"roles/Test/{photo.name}", photo.read_bytes())
+        arn = s3.role(address, "s3:*")
+        environment = s3.environment(address, tmp_path, s3.allowed(address, "sts:AssumeRole"))
+        (tmp_path / "config").write_text(f"[profile reader]\nrole_arn = {arn}\nsource_profile = default\nregion = us-east-1\n")
+        environment["AWS_CONFIG_FILE"] = str(tmp_path / "config")
+        arguments = ("--backend", backend, "--input", "s3://roles/Test", "--output", "s3://roles/Results", "--features-only")
+        without = cli(*arguments, cwd=tmp_path, **environment)
+        assert without.returncode == 2
+        assert "access to the bucket roles is denied" in without.stderr
+        ended = cli(*arguments, cwd=tmp_path, **{**environment, "AWS_PROFILE": "reader"})
+        assert ended.returncode == 0, ended.stderr
+        assert f"images {len(photos)} found, {len(photos)} featurized" in re.sub(" +", " ", ended.stdout)

@@ -183,6 +183,11 @@ class Cluster:
         node = f"{self.node(name).address}:8041"
         _http("POST", f"{url}/nodes/{node}/replace-labels", params={**administrator, "labels": label or ""})
 
+    def labels(self, name: str) -> list[str]:
+        """What YARN says of a node's labels."""
+        nodes = self.yarn("nodes")["nodes"]["node"]
+        return next(node.get("nodeLabels", []) for node in nodes if node["nodeHostName"] == self.node(name).address)
+
     def hdfs(self, method: str, path: str, operation: str, user: str = "hdfs", data: bytes | None = None, **parameters: str) -> Any:
         """An operation of webhdfs as `user`; its JSON, or bytes for OPEN. requests.HTTPError where it is refused."""
         query = {"op": operation, "user.name": user, **parameters}

@@ -22,6 +22,7 @@ from hadoop.configuration import RESOURCEMANAGER, WEBHDFS, write_configuration
 from hadoop.daemons import is_alive, kill, start_daemon
 from hadoop.logs import print_logs
 
+SPARK = Path("/srv/spark")
 PATIENCE = 90  # seconds for the cluster to start
 
 # Path, owner and mode in HDFS.
@@ -60,6 +61,8 @@ def _start(cluster: Cluster, settings: dict[str, Any]) -> None:
     conf, logs, scratch = (root / name for name in ("conf", "logs", "scratch"))
     logs.mkdir()
     scratch.mkdir()
+    if settings["spark"]:
+        _share_spark(settings["spark"])
     write_configuration(conf, root)
     write_commands(root / "bin", conf, java, jars)
     nodes = [_new_node(root, name, address, settings) for name, address in network.NODES.items()]
@@ -79,6 +82,13 @@ def _start(cluster: Cluster, settings: dict[str, Any]) -> None:
         cluster.boot_node(name)
     start("datanode")
     _wait_until_ready(cluster)
+
+
+def _share_spark(folder: str) -> None:
+    """Nodes start with what is mounted on the head."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", SPARK.parent], check=True)
+    SPARK.mkdir()
+    subprocess.run(["mount", "--bind", folder, SPARK], check=True)
 
 
 def _new_node(root: Path, name: str, address: str, settings: dict[str, Any]) -> dict[str, Any]:

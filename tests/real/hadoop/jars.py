@@ -1,6 +1,7 @@
-"""Fetches the jars of Hadoop with Maven, once."""
+"""Fetches the jars of Hadoop with Maven, once: python tests/real/hadoop/jars.py FOLDER"""
 
 import subprocess
+import sys
 from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
@@ -20,3 +21,7 @@ def fetch_jars(folder: Path) -> None:
         jar.unlink()
     subprocess.run(["mvn", "-q", "-B", "-ntp", "-f", POM, COPY, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"], check=True)
     complete.write_bytes(POM.read_bytes())
+
+
+if __name__ == "__main__":
+    fetch_jars(Path(sys.argv[1]).resolve())  # relative ones Maven would take as the pom's

@@ -41,6 +41,7 @@ def main() -> int:
         "jars": str(options.jars),
         "java": str(java_home()),
         "node_environment": str(options.node_environment) if options.node_environment else None,
+        "spark": str(options.spark) if options.spark else None,
     }
     head = [sys.executable, Path(__file__).with_name("head.py"), json.dumps(settings), *options.command]
     try:
@@ -63,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=_folder, help="a new folder for data and logs, which stays (default: a temporary one)")
     parser.add_argument("--node-environment", type=_folder, help="a folder that the nodes see as /mnt/environment, read-only")
+    parser.add_argument("--spark", type=_folder, help="a Spark that head and nodes see as /srv/spark, as on EMR each has one")
     parser.add_argument("--jars", type=_folder, default=CHECKOUT / ".cluster" / "jars", help="where Hadoop's jars are, or go")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     return parser.parse_args()
