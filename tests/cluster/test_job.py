@@ -119,7 +119,7 @@ def test_the_dashboard_answers(backend: str, cluster: Cluster, places: dict[str,
         assert url.startswith(f"http://{HEAD}:")  # the address that the nodes see, and no other
         page = requests.get(url, timeout=30)
         assert page.ok
-        assert {"dask": "Dask: Status", "spark": "Spark Jobs"}[backend] in page.text
+        assert {"dask": "bokeh.min.js", "spark": "Spark Jobs"}[backend] in page.text
         driver.interrupt()
         driver.wait()
     assert_nothing_left(cluster, newest(cluster))

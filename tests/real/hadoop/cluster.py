@@ -186,7 +186,8 @@ class Cluster:
     def labels(self, name: str) -> list[str]:
         """What YARN says of a node's labels."""
         nodes = self.yarn("nodes")["nodes"]["node"]
-        return next(node.get("nodeLabels", []) for node in nodes if node["nodeHostName"] == self.node(name).address)
+        found = next(node.get("nodeLabels", []) for node in nodes if node["nodeHostName"] == self.node(name).address)
+        return [label for label in found if label]  # one that was taken away leaves an empty one
 
     def hdfs(self, method: str, path: str, operation: str, user: str = "hdfs", data: bytes | None = None, **parameters: str) -> Any:
         """An operation of webhdfs as `user`; its JSON, or bytes for OPEN. requests.HTTPError where it is refused."""
