@@ -1,4 +1,5 @@
-# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop. `make test-cluster`: the others, on a real YARN.
+# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop, but for `make test-slow`: those that take minutes.
+# `make test-cluster`: the others, on a real YARN.
 # All set up what they need, in .venv and .cluster.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BACKEND ?= dask
@@ -12,13 +13,21 @@ CLUSTER := .cluster
 NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 
-.PHONY: run test test-cluster cluster-faults cluster-conformance cluster-environments check lock clean
+.PHONY: run test test-slow test-cluster cluster-faults cluster-conformance cluster-environments soak check audit lock notice clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# 20 kills in succession on each engine. ARGS="-k dask" for one.
+test-slow: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest -s tests/slow $(ARGS)
+
+# 100,000 images through both engines with an eye on their memory: a quarter of an hour. ARGS="--images 4000" for a try.
+soak: $(VENV)/dev.stamp
+	$(VENV)/bin/python tests/slow/soak.py $(ARGS)
 
 # In network namespaces of their own, so that nothing listens on this machine's addresses and nothing leaves it: two clusters side by side,
 # one for what clusters do and dask-yarn, one for the conformance suite. With ARGS one cluster and what these tell pytest. Needs Java 17, Maven, iproute2.
@@ -47,6 +56,11 @@ check: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(MAKE) --no-print-directory audit
+
+# Fails on a known vulnerability in what a run installs. Where the database cannot be reached it says so, and goes on.
+audit: $(VENV)/dev.stamp
+	$(VENV)/bin/python requirements/audit.py requirements/run.lock
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -79,6 +93,10 @@ lock:
 	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn -c requirements/dev.lock -o requirements/run.lock
 	$(UV) requirements/dask-yarn.in -o requirements/dask-yarn.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
+
+# The licences in NOTICE, of what is installed here.
+notice: $(VENV)/dev.stamp
+	$(VENV)/bin/python requirements/licences.py requirements/run.lock NOTICE
 
 clean:
 	rm -rf $(VENV) $(CLUSTER) results

@@ -59,6 +59,9 @@ class DaskBackend:
                 raise MissingPackage(f"--cluster yarn with --backend dask cannot run: the package {missing.name}", "yarn") from missing
             self._configuration = {**CONFIGURATION, **ON_YARN, **_parsed(settings.options)}
             with dask.config.set(self._configuration):
+                # Dask itself would take the scheduler's host for the dashboard's.
+                host = dask.config.get("yarn.dashboard-address").rpartition(":")[0]
+                self._configuration = {"distributed.dashboard.link": f"http://{host}:{{port}}/status", **self._configuration}
                 self._yarn = launcher(settings)
         elif settings.cluster != "local":
             if settings.workers is not None:

@@ -87,7 +87,7 @@ class DaskYarnCluster(YarnCluster):
 
     def _started(self) -> Any:
         """dask-yarn's cluster, as soon as YARN runs the application's master."""
-        addresses = {"yarn.host": self._host, "yarn.port": 0, "yarn.dashboard-address": f"{self._host}:0"}
+        addresses = {"yarn.host": self._host, "yarn.port": 0, "yarn.dashboard-address": self._dashboard}
         with dask.config.set(addresses):
             return _package().YarnCluster.from_specification(self._specification(), skein_client=_Submission(self), loop=_loop())
 

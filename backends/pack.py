@@ -10,6 +10,7 @@ import io
 import json
 import os
 import platform
+import secrets
 import sys
 import sysconfig
 import tarfile
@@ -25,6 +26,7 @@ import fruits
 from backends.environment import SUFFIX
 from fruits.errors import BadArgument, RunFailed
 from fruits.model import ENGINES, Engine
+from fruits.storage import private
 
 MANIFEST = "fruits-environment.json"
 # What the workers of a backend import besides fruits[worker]; versions are those that are installed.
@@ -172,9 +174,9 @@ def _of_distribution(found: Distribution) -> Iterator[tuple[str, Path]]:
 
 def _write(target: Path, texts: dict[str, str], links: dict[str, str], files: dict[str, Path]) -> None:
     """Sorted, without times and owners; complete or not at all."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with unfinished.open("wb") as raw:
+        with open(unfinished, "xb", opener=private) as raw:  # not through a link that somebody put there
             with (
                 gzip.GzipFile("", "wb", LEVEL, raw, mtime=0) as compressed,
                 tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,

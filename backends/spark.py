@@ -7,7 +7,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyspark
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import AccumulatorParam, InheritableThread, SparkContext, StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.ml.feature import PCA, ElementwiseProduct, StandardScaler, VectorSlicer
@@ -46,6 +46,7 @@ POLL_SECONDS = 0.1
 CONNECT_SECONDS = 10
 GIB = 2**30
 PCA_ATTEMPTS = 10
+JVM_ENDED = (Py4JNetworkError, OSError)  # what py4j raises when nobody answers any more
 
 
 class SparkBackend:
@@ -130,7 +131,8 @@ class SparkBackend:
 
     def __exit__(self, *exc: object) -> None:
         if self._spark is not None and self._settings.session is None:
-            self._spark.stop()
+            with suppress(*JVM_ENDED):  # there is nothing left to stop
+                self._spark.stop()
             self._spark = None
 
     @property
@@ -190,7 +192,7 @@ class SparkBackend:
             context.setJobGroup(group, f"fruits: {task_name(function)}, {len(items)} tasks", interruptOnCancel=True)
             try:
                 collected.extend(self._one_a_task(len(items)).select("id", work_udf("id").alias("result")).collect())
-            except (PySparkException, Py4JError) as failed:
+            except (PySparkException, Py4JError, OSError) as failed:
                 failure.append(failed)
             finally:
                 ended.set()
@@ -212,17 +214,20 @@ class SparkBackend:
                 yield from new(results[seen:])
                 seen = len(results)
             if failure:
-                raise self._lost(failure[0]) or RunFailed(
-                    f"a task failed {TASK_ATTEMPTS} times: {_reason(failure[0])}", "the same command goes on where this run stopped"
-                ) from failure[0]
+                raise self._failed(failure[0], f"a task failed {TASK_ATTEMPTS} times") from failure[0]
             yield from new([(row.id, bytes(row.result)) for row in collected])
         finally:
             if not ended.is_set():
                 context.cancelJobGroup(group)
                 ended.wait()
 
-    def _lost(self, failed: Exception) -> RunFailed | None:
-        return self._yarn.lost(str(failed)) if self._yarn else None
+    def _failed(self, failed: Exception, what: str) -> RunFailed:
+        if isinstance(failed, JVM_ENDED):
+            return RunFailed(
+                "Spark's JVM has ended: it was killed, or ran out of memory", "the same command goes on where this run stopped"
+            )
+        lost = self._yarn.lost(str(failed)) if self._yarn else None
+        return lost or RunFailed(f"{what}: {_reason(failed)}", "the same command goes on where this run stopped")
 
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
         urls = [url for url, _ in features]
@@ -245,12 +250,11 @@ class SparkBackend:
             if standardize:
                 scale = unit_scale(mean, moments.std.toArray())
             return self._axes(vectors, mean, scale, k)
-        except (PySparkException, Py4JError) as failed:
-            raise self._lost(failed) or RunFailed(
-                f"ml.PCA failed: {_reason(failed)}", "the same command goes on where this run stopped"
-            ) from failed
+        except (PySparkException, Py4JError, OSError) as failed:
+            raise self._failed(failed, "ml.PCA failed") from failed
         finally:
-            vectors.unpersist()
+            with suppress(*JVM_ENDED):
+                vectors.unpersist()
 
     def _axes(self, vectors: DataFrame, mean: "Vector", scale: "Vector", k: int) -> FittedAxes:
         """ml.PCA, until its result is one.

@@ -36,9 +36,18 @@ FAILURES_A_WORKER = 4  # containers that may be lost for each that is wanted
 EARLY_FAILURES = 3  # containers that may end before any worker has come: another try would not help
 MEMORY = re.compile(r"physical memory used|beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)  # as YARN says it, by its version
 
-# dask-yarn's configuration, as far as it says something to this launcher; --set and Dask's own files change it.
+# dask-yarn's configuration, as far as it says something to this launcher; --set and Dask's own files change it. The dashboard asks for no
+# password, and no node needs it: it listens on this machine alone.
 dask.config.update_defaults(
-    {"yarn": {"name": "fruits", "queue": "default", "environment": None, "worker": {"count": None, "vcores": 1, "memory": None, "env": {}}}}
+    {
+        "yarn": {
+            "name": "fruits",
+            "queue": "default",
+            "environment": None,
+            "dashboard-address": "127.0.0.1:0",
+            "worker": {"count": None, "vcores": 1, "memory": None, "env": {}},
+        }
+    }
 )
 
 # The application master's own process: it lives as long as the driver's heartbeat does, so that nothing is left of a driver that was
@@ -64,6 +73,7 @@ class YarnLauncher(Protocol):
 def launcher(settings: Settings) -> YarnLauncher:
     """Raises `BadArgument` for what this YARN cluster cannot honour."""
     asked, configured = settings.yarn, dask.config.get
+    dashboard = configured("yarn.dashboard-address")  # before dask-yarn is imported, which has a default of its own
     kind = YarnCluster
     if asked.launcher == "dask-yarn":
         from backends.dask_yarn import DaskYarnCluster, check_usable  # it builds on this module
@@ -91,6 +101,7 @@ def launcher(settings: Settings) -> YarnLauncher:
         queue=queue,
         name=configured("yarn.name"),
         worker_env={**configured("yarn.worker.env"), **asked.worker_environment},
+        dashboard_address=dashboard,
     )
 
 
@@ -150,11 +161,13 @@ class YarnCluster:
         queue: str = "default",
         name: str = "fruits",
         worker_env: Mapping[str, str] | None = None,
+        dashboard_address: str = "127.0.0.1:0",
     ) -> None:
         self.workers = n_workers
         self._manager, self._environment, self._memory = manager, environment, worker_memory
         self._host = manager.address_towards()  # what the nodes see of this machine
         self._queue, self._name, self._env = queue, name, dict(worker_env or {})
+        self._dashboard = dashboard_address
         self._stack = ExitStack()
         self._ended = threading.Event()
         self._applications = 0
@@ -183,7 +196,8 @@ class YarnCluster:
 
     def _open(self, stack: ExitStack) -> None:
         """The scheduler, a client of it, and the application, which `stack` is to end."""
-        scheduler = {"cls": Scheduler, "options": {"host": self._host, "port": 0, "dashboard_address": f"{self._host}:0"}}
+        options = {"host": self._host, "port": 0, "dashboard_address": self._dashboard}
+        scheduler = {"cls": Scheduler, "options": options}
         self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name))
         self.client = stack.enter_context(Client(self._cluster))
         self._skein = stack.enter_context(self._driver())

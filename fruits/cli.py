@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -160,6 +161,7 @@ class Memory(click.ParamType[int]):
 @click.version_option(fruits.__version__, prog_name="fruits")
 @click.pass_context
 def main(ctx: click.RichContext, /, dry_run: bool, as_json: bool, log_level: str, **typed: Any) -> None:
+    os.umask(0o077)  # for what the engines write: features that are spilled to disk, and their own files; ours are private anyway
     given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if ctx.invoked_subcommand is not None:
         if given:

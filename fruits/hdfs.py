@@ -127,7 +127,9 @@ class _Client(WebHDFS):  # type: ignore[misc]
             self.session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _LISTERS))
 
     def upload(self, path: str, data: bytes | Path) -> None:
-        self._call("CREATE", "put", path, data, overwrite="true")
+        """The file, and what is missing above it, is its owner's alone: folders that CREATE makes have the rights of those above them."""
+        self._call("MKDIRS", "put", path.rpartition("/")[0] or "/", permission="700")
+        self._call("CREATE", "put", path, data, overwrite="true", permission="600")
 
     def replace(self, path: str, target: str) -> None:
         """Renames; a file under the target's name is replaced in the same transaction of the NameNode."""

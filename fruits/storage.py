@@ -92,6 +92,18 @@ def _draft_of(name: str) -> str:
     return f"{folder}{slash}.{last}.{secrets.token_hex(4)}.tmp"
 
 
+def private(path: str, flags: int) -> int:
+    """An `opener` of `open`: a new file is its owner's alone, whatever the umask."""
+    return os.open(path, flags, 0o600)
+
+
+def _make_private(folder: Path) -> None:
+    """Makes a folder and what is missing above it, its owner's alone; one that is there stays as it is."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)  # another worker may have been faster
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A file of a results folder: its name below the folder, its size in bytes, and the SHA-256 of its content."""
@@ -170,10 +182,10 @@ class Folder:
     def create(self, name: str) -> Iterator["NewFile"]:
         """A file to write to piece by piece, which appears under its name when the block ends without an error."""
         target = Path(self.path(name)) if self.local else Path(tempfile.gettempdir(), Path(name).name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(target.parent)
         draft = Path(_draft_of(str(target)))
         try:
-            with open(draft, "xb") as raw:
+            with open(draft, "xb", opener=private) as raw:
                 file = NewFile(name, raw)
                 yield file
             if self.local:

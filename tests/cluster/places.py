@@ -57,6 +57,15 @@ class Hdfs:
         self._root = f"/user/alice/{uuid4().hex[:12]}"
         self.url = f"hdfs://{self._root}"
 
+    def rights(self, path: str) -> dict[str, str]:
+        """Of everything below, and of the folder itself, in octal digits."""
+        found = {"": str(self._call("GET", path, "GETFILESTATUS")["FileStatus"]["permission"])}
+        for entry in self._call("GET", path, "LISTSTATUS")["FileStatuses"]["FileStatus"]:
+            name = entry["pathSuffix"]
+            below = self.rights(f"{path}/{name}") if entry["type"] == "DIRECTORY" else {"": str(entry["permission"])}
+            found |= {f"{name}/{key}".rstrip("/"): rights for key, rights in below.items()}
+        return found
+
     def listing(self, path: str) -> Listing:
         found = Listing()
         folders = [""]
