@@ -75,7 +75,7 @@ class Memory(click.ParamType[int]):
 
 
 @click.group(invoke_without_command=True, help=DESCRIPTION, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option_panel("What", options=["--input", "--pattern", "--output", "--fresh"])
+@click.option_panel("What", options=["--input", "--pattern", "--output", "--fresh", "--retry-rejected"])
 @click.option_panel("Where", options=["--backend", "--cluster", "--workers", "--set"])
 @click.option_panel("YARN", options=["--queue", "--environment", "--container-cores", "--container-memory", "--launcher"])
 @click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
@@ -94,6 +94,11 @@ class Memory(click.ParamType[int]):
 )
 @click.option("--output", metavar="URL", help="Folder of the results. [default: results]")
 @click.option("--fresh", is_flag=True, help="Start over, and replace what an earlier run left in the output.")
+@click.option(
+    "--retry-rejected",
+    is_flag=True,
+    help="Do what an earlier run rejected again, and nothing else that it did: for images that were mended in place, or rights given.",
+)
 @click.option("--backend", type=click.Choice(list(REGISTRY)), help=f"The engine that distributes the work. [default: {DEFAULT}]")
 @click.option(
     "--cluster",
@@ -316,14 +321,20 @@ def _run(job: Job, dry_run: bool, as_json: bool) -> int:
 
 
 def _opening(prepared: "Prepared") -> list[str]:
-    job, images = prepared.job, len(prepared.listing)
+    """The first line: who does what, what is reused, what is left and why."""
+    job, images, left = prepared.job, len(prepared.listing), prepared.reuse
     where = "the bundled sample" if job.input == SAMPLE else job.input
     backend = f"{prepared.backend.name} on {prepared.where}, {prepared.backend.workers} workers"
-    lines = [f"{backend}: {images} images of {where} to {job.output}"]
+    line = f"{backend}: {images} images of {where} to {job.output}"
+    reused = images - prepared.pending.num_rows
+    if reused or left.vanished or left.unreadable:
+        why = ", ".join(f"{count} {reason}" for reason, count in left.why.items())
+        line += f": an earlier run has done {reused} of them, {images - reused} are left{f' ({why})' if why else ''}"
+        line += f", {left.vanished} have vanished" if left.vanished else ""
+        line += f", {left.unreadable} damaged markers" if left.unreadable else ""
+    lines = [f"{line}; {prepared.pca()}"]
     if files := defaults.files():
         lines.append(f"defaults from {', '.join(map(str, files))}")
-    if reused := images - prepared.pending.num_rows:
-        lines.append(f"an earlier run has done {reused} of them, {images - reused} are left")
     return lines
 
 

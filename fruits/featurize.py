@@ -24,7 +24,10 @@ FEATURES_FOLDER = "features"
 
 @dataclass(frozen=True)
 class FeaturizeTask:
-    """What all chunks of a run have in common. `provenance` goes into the metadata of the Parquet files."""
+    """What all chunks of a run have in common. `provenance` goes into the metadata of the Parquet files.
+
+    `again`: what tells the names of a run that does rejected files again from those of the run that rejected them.
+    """
 
     input: str
     output: str
@@ -34,6 +37,7 @@ class FeaturizeTask:
     max_pixels: int
     max_file_bytes: int
     provenance: Mapping[str, Any]
+    again: str = ""
 
 
 def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
@@ -41,7 +45,7 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
     started = time.monotonic()
     output = Folder(task.output)
     chunk = read_chunk(output, index)
-    name = chunk.name(task.fingerprint)
+    name = chunk.name(task.fingerprint + task.again)
     if earlier := believed(output, marker_name(name), task.fingerprint):
         return earlier.done  # an engine runs a task again whose worker died after the commit
 
@@ -80,6 +84,7 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
         worker=str(os.getpid()),
         node=os.environ.get("NM_HOST", socket.gethostname()),  # these two are set in YARN's containers
         container=os.environ.get("CONTAINER_ID"),
+        committed=time.time(),
     )
     Marker(task.fingerprint, done, [row[:3] for row in chunk.rows]).write(output)
     return done

@@ -54,6 +54,7 @@ class Job:
     features_only: bool = False
     projection: str | None = None
     fresh: bool = False
+    retry_rejected: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -156,6 +157,8 @@ class Job:
         if self.features_only:
             pca = {**fitting, "--uncentred": self.uncentred, "--projection": self.projection is not None}
             _refuse(pca, "--features-only", "no PCA is computed")
+        if self.fresh:
+            _refuse({"--retry-rejected": self.retry_rejected}, "--fresh", "it does all images again")
         if storage.holds(self.input, self.output):
             raise BadArgument(
                 f"the output {self.output} lies in the input {self.input}: its files would be the next run's images",

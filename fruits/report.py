@@ -32,7 +32,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """found = featurized + rejected. `reused`: those of them that an earlier run committed. `ignored`: files that are no images, by why."""
+    """found = featurized + rejected. `reused`: those of them that an earlier run committed. `to_do`: the others, by why this run did them
+    (new, changed, results damaged, rejected before). `vanished`: images of an earlier run that are no more, and left the results.
+    `ignored`: files that are no images, by why.
+    """
 
     found: int
     featurized: int
@@ -40,6 +43,8 @@ class ImageCounts:
     reused: int
     bytes: int
     ignored: dict[str, int]
+    to_do: dict[str, int] = field(default_factory=dict)
+    vanished: int = 0
 
 
 @dataclass(frozen=True)

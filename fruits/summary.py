@@ -18,7 +18,15 @@ def show_plan(plan: dict[str, Any], console: Console) -> None:
     table = _pairs()
     backend = plan["backend"]
     table.add_row("images", f"{plan['images']} ({_size(plan['bytes'])})")
-    table.add_row("of these done", f"{plan['reused']} by an earlier run, {plan['to_featurize']} to featurize")
+    why = f" ({_counted(plan['why'])})" if plan["why"] else ""
+    table.add_row("of these done", f"{plan['reused']} by an earlier run, {plan['to_featurize']} to featurize{why}")
+    for count, what in ((plan["vanished"], "vanished"), (plan["why"].get("changed", 0), "changed")):
+        if count:
+            names = plan[f"{what}_names"]
+            table.add_row(what, Text(f"{count}: {', '.join(names)}{', ...' if count > len(names) else ''}"))
+    if plan["damaged_markers"]:
+        table.add_row("damaged markers", f"{plan['damaged_markers']}: what they stood for is done again")
+    table.add_row("PCA", Text(plan["pca"]))
     table.add_row("ignored", _counted(plan["ignored"]) or "none")
     table.add_row("chunks", f"{plan['chunks']}, of up to {plan['largest_chunk']} images")
     table.add_row("backend", f"{backend['name']}, {backend['workers']} workers, cluster {backend['cluster']}")
@@ -35,6 +43,9 @@ def _facts(report: RunReport) -> RenderableType:
     table = _pairs()
     images = report.images
     table.add_row("images", f"{images.found} found, {images.featurized} featurized, {images.rejected} rejected, {images.reused} reused")
+    if images.reused or images.vanished:
+        done = _counted({**images.to_do, **({"vanished": images.vanished} if images.vanished else {})})
+        table.add_row("since then", done or Text("nothing new"))
     if report.rejected_by_reason:
         table.add_row("rejected", _counted(report.rejected_by_reason))
     if report.images.ignored:
