@@ -26,10 +26,10 @@ from fruits.listing import Listing, list_images
 from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed
 from fruits.observer import Advance, Nobody, Observer
-from fruits.pca import Projection
+from fruits.pca import Projection, Spread
 from fruits.plan import CARRIED, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
-from fruits.report import STAGES, ImageCounts, RunReport, Stage, WorkerShare, now
+from fruits.report import STAGES, Captured, ImageCounts, RunReport, Stage, WorkerShare, now
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
 from fruits.versions import check_nodes
@@ -220,6 +220,7 @@ class _Run:
     observer: Observer
     stages: dict[str, Stage] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    captured: Captured | None = None
 
     def execute(self) -> RunReport:
         started, ready = now(), self.prepared
@@ -280,6 +281,7 @@ class _Run:
             files=files,
             notes=self.notes,
             linked_folders=ready.listing.linked_folders,
+            captured=self.captured,
         )
         ready.results.publish(report, [chunk.chunk for chunk in done])
         return report
@@ -381,12 +383,24 @@ class _Run:
         k = most if share else int(job.components or min(DEFAULT_COMPONENTS, most))
         if job.components is None and k < DEFAULT_COMPONENTS:
             self._note(f"{k} components instead of {DEFAULT_COMPONENTS}: as many as {images} images allow")
+        before = self.prepared.standing
+        if before and before.explained_variance and before.fingerprint["images"] != self.prepared.fingerprints["images"]:
+            self._note(
+                f"the PCA is fitted anew over all {images} images: its vectors cannot be compared with those of {before.finished} "
+                f"(--projection with the {PROJECTION} of a run keeps that run's)"
+            )
         files = [(f"{job.output}/{chunk.features.name}", chunk.featurized) for chunk in done if chunk.features]
         with self._stage("fit", images):
             axes = backend.fit(files, k, job.standardize)
             if not axes.orthonormal():
                 raise RunFailed(f"the PCA of {backend.name} returned vectors that are not orthogonal", "use another --backend")
-            fitted_on = {**job.features_identity(), "images": images, "standardize": job.standardize, "backend": backend.name}
+            fitted_on = {
+                **job.features_identity(),
+                "images": images,
+                "standardize": job.standardize,
+                "backend": backend.name,
+                "chunks": [chunk.chunk for chunk in done if chunk.features],
+            }
             return Projection.of(axes, share, fitted_on)
 
     def _project(self, backend: Backend, projection: Projection, done: Sequence[ChunkDone]) -> list[StoredFile]:
@@ -401,15 +415,31 @@ class _Run:
             tag=f"{tag}-uncentred" if ready.job.uncentred else tag,
             uncentred=ready.job.uncentred,
             provenance={**self._provenance(), "projection": stored.sha256, "uncentred": ready.job.uncentred},
+            measured=ready.projection is not None,
         )
         features = [chunk.features for chunk in done if chunk.features]
         images = {chunk.features.name: chunk.featurized for chunk in done if chunk.features}
         pca: dict[str, StoredFile] = {}
+        spreads: dict[str, Spread] = {}
         with self._stage("project", sum(images.values())) as advance:
-            for name, file in backend.map(partial(project_chunk, task), features):
-                advance(images[name], 0)
-                pca[name] = file
+            for projected in backend.map(partial(project_chunk, task), features):
+                advance(images[projected.features], 0)
+                pca[projected.features] = projected.stored
+                if projected.spread:
+                    spreads[projected.features] = projected.spread
+        if spreads:
+            self._tell_captured(projection, done, spreads)
         return [pca[file.name] for file in features]
+
+    def _tell_captured(self, projection: Projection, done: Sequence[ChunkDone], spreads: Mapping[str, Spread]) -> None:
+        """How well a given projection fits the images on which it was not fitted; all images where there are no such."""
+        fitted = set(projection.fitted_on.get("chunks", ()))
+        new = [chunk.features.name for chunk in done if chunk.features and not fitted & {chunk.chunk, *chunk.origins}]
+        # In order: the sum of floats depends on it, and the report must not depend on which worker was faster.
+        spread = sum((spreads[name] for name in sorted(new or spreads)), Spread())
+        self.captured = Captured.of(spread.images, bool(new), spread.captured, float(projection.explained.sum()))
+        if self.captured.refit_advised:
+            self._note(str(self.captured))
 
     def _export(self, done: Sequence[ChunkDone], projection: Projection | None, pca: list[StoredFile]) -> list[StoredFile]:
         """Writes what persons open; returns every file of the result."""

@@ -57,6 +57,8 @@ def _facts(report: RunReport) -> RenderableType:
     if report.explained_variance:
         share = report.explained_variance[-1]
         table.add_row("components", f"{len(report.explained_variance)}, which explain {share:.4%} of the variance")
+    if report.captured:
+        table.add_row("projection", Text(str(report.captured), "bold" if report.captured.refit_advised else ""))
     table.add_row("backend", f"{report.backend['name']}, {report.backend['workers']} workers, cluster {report.backend['cluster']}")
     return table
 
