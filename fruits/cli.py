@@ -75,7 +75,7 @@ class Memory(click.ParamType[int]):
 
 
 @click.group(invoke_without_command=True, help=DESCRIPTION, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option_panel("What", options=["--input", "--pattern", "--output", "--fresh", "--retry-rejected"])
+@click.option_panel("What", options=["--input", "--pattern", "--manifest", "--output", "--fresh", "--retry-rejected"])
 @click.option_panel("Where", options=["--backend", "--cluster", "--workers", "--set"])
 @click.option_panel("YARN", options=["--queue", "--environment", "--container-cores", "--container-memory", "--launcher"])
 @click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
@@ -91,6 +91,12 @@ class Memory(click.ParamType[int]):
     multiple=True,
     metavar="GLOB",
     help="Names that are images, in any case; again for more. [default: *.jpg *.jpeg]",
+)
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    help="The images to take, in place of a listing: one path a line, below INPUT or relative to it, or an S3 Inventory (its manifest.json "
+    "or a .csv). May be on HDFS or S3, and end in .gz.",
 )
 @click.option("--output", metavar="URL", help="Folder of the results. [default: results]")
 @click.option("--fresh", is_flag=True, help="Start over, and replace what an earlier run left in the output.")
@@ -324,6 +330,7 @@ def _opening(prepared: "Prepared") -> list[str]:
     """The first line: who does what, what is reused, what is left and why."""
     job, images, left = prepared.job, len(prepared.listing), prepared.reuse
     where = "the bundled sample" if job.input == SAMPLE else job.input
+    where += f" that {job.manifest} names" if job.manifest else ""
     backend = f"{prepared.backend.name} on {prepared.where}, {prepared.backend.workers} workers"
     line = f"{backend}: {images} images of {where} to {job.output}"
     reused = images - prepared.pending.num_rows

@@ -22,7 +22,8 @@ from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, RunFailed
 from fruits.featurize import FeaturizeTask, featurize_chunk
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, fingerprint
-from fruits.listing import Listing, list_images
+from fruits.listing import Listing
+from fruits.manifest import find_images
 from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed
 from fruits.observer import Advance, Nobody, Observer
@@ -126,7 +127,7 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
     results = Results(job)
     results.admit()
     started = monotonic()
-    listing = list_images(job)
+    listing = find_images(job)
     seconds = monotonic() - started
     _check_components(job, len(listing), "found")
     fingerprints = {
