@@ -230,6 +230,37 @@ def validate(results: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("results")
+@click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Of this reason only; again for more.")
+@click.option("--paths", is_flag=True, help="All paths and nothing else, one a line: a --manifest of what was rejected.")
+@click.option("--json", "as_json", is_flag=True, help="All as a JSON list of path, label, reason and detail.")
+def rejected(results: str, reasons: tuple[str, ...], paths: bool, as_json: bool) -> None:
+    """List the images that a run rejected, by reason.
+
+    To have them tried again, mend them, or the right to read them, and run the same command with --retry-rejected: all else that was done
+    is reused. A file whose size, modification time or ETag has changed is done again without it.
+    """
+
+    def work() -> int:
+        from rich.console import Console
+
+        from fruits import summary
+        from fruits.rejected import rejected as rejected_in
+
+        found = rejected_in(results, reasons)
+        if as_json:
+            click.echo(json.dumps(found.to_pylist(), indent=2, ensure_ascii=False))
+        elif paths:
+            for path in found["path"].to_pylist():
+                click.echo(path)
+        else:
+            summary.show_rejected(results, found, Console(highlight=False))
+        return 0
+
+    _guarded(work)
+
+
+@main.command()
 @click.argument("archive", default="environment.tar.gz")
 @click.option("--engine", type=click.Choice(list(ENGINES)), default="litert", show_default=True, help="keras adds TensorFlow.")
 @click.option(

@@ -1,12 +1,18 @@
 """What a person reads at the end of a run, or before one with `--dry-run`."""
 
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fruits.report import RunReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SHOWN = 10  # paths of each reason
 
 
 def show(report: RunReport, console: Console) -> None:
@@ -37,6 +43,27 @@ def show_plan(plan: dict[str, Any], console: Console) -> None:
     console.print(table, soft_wrap=True)
     if plan["nothing_to_do"]:
         console.print("nothing to do: the results are complete")
+
+
+def show_rejected(results: str, rows: "pa.Table", console: Console) -> None:
+    """`rows`: of `schemas.REJECTED`, by reason."""
+    reasons = rows["reason"].to_pylist()
+    console.print(Text(f"{results}: {len(reasons)} images rejected"), soft_wrap=True)
+    start = 0
+    for reason, count in ((reason, len(list(same))) for reason, same in groupby(reasons)):
+        console.print(Text(f"\n{reason}: {count}", "bold"), soft_wrap=True)
+        for row in rows.slice(start, min(count, _SHOWN)).to_pylist():
+            console.print(Text(f"  {_printable(row['path'])}  ({_printable(row['detail'])})"), soft_wrap=True)
+        if count > _SHOWN:
+            console.print(Text(f"  and {count - _SHOWN} more: --paths or --json has all"))
+        start += count
+    if reasons:
+        console.print("\nto try them again: the same command as before, with --retry-rejected", soft_wrap=True)
+
+
+def _printable(name: str) -> str:
+    """Without what a terminal would obey: names may hold anything."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 
 def _facts(report: RunReport) -> RenderableType:
