@@ -16,10 +16,13 @@ from fruits.decode import Reason, Rejected, decode
 from fruits.listing import Entry, label_of
 from fruits.marker import REJECTS, ChunkDone, Marker, believed, marker_name
 from fruits.model import FEATURES, SIDE, Engine, network
-from fruits.plan import read_chunk
+from fruits.plan import Chunk, read_chunk
 from fruits.storage import Folder
 
 FEATURES_FOLDER = "features"
+# What is done by then is committed, and the rest of the chunk is left to another: a kill must not lose more than 30 s of a worker's work,
+# and neither bytes nor counts tell how long images take (a flat picture of 40 million pixels has 200 kB and takes half a second).
+COMMIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class FeaturizeTask:
 
 
 def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
-    """Featurizes chunk `index` of the plan and commits it; one that is committed already is left as it is."""
+    """Featurizes chunk `index` of the plan and commits it; one that is committed already is left as it is.
+
+    Of one that takes longer than `COMMIT_SECONDS` only the beginning: at least one image.
+    """
     started = time.monotonic()
     output = Folder(task.output)
     chunk = read_chunk(output, index)
@@ -51,6 +57,9 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
 
     rejects: dict[int, Rejected] = {}
     good, features = _features(task, chunk.rows, rejects)
+    if (count := len(good) + len(rejects)) < len(chunk.rows):
+        chunk = Chunk(chunk.files.slice(0, count))
+        name = chunk.name(task.fingerprint + task.again)
     paths, labels = _named(task, chunk.rows, good)
     stored = rejected = None
     if good:
@@ -97,7 +106,7 @@ def _named(task: FeaturizeTask, rows: list[Entry], chosen: Iterable[int]) -> tup
 
 
 def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """The rows that could be featurized and their features [n, 1280]; the others go to `rejects`, by row."""
+    """The rows that could be featurized and their features [n, 1280]; the others go to `rejects`, by row, up to where the time was up."""
     infer = network(task.engine)
     features = np.empty((len(rows), FEATURES), np.float32)
     batch = np.empty((min(task.batch_size, len(rows)), SIDE, SIDE, 3), np.uint8)
@@ -116,7 +125,10 @@ def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejecte
 
 def _decoded(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     folder = Folder(task.input)
+    started = time.monotonic()
     for row, (key, size, _, fault) in enumerate(rows):
+        if row and time.monotonic() - started > COMMIT_SECONDS:
+            return
         try:
             if fault:
                 raise Rejected(Reason(fault), "seen in the listing")

@@ -328,11 +328,18 @@ class _Run:
             provenance=self._provenance(),
             again=now() if job.retry_rejected else "",
         )
-        with self._stage("featurize", ready.pending.num_rows) as advance:
-            write_plan(ready.results.folder, ready.pending, ready.cuts)
-            for chunk in backend.map(partial(featurize_chunk, task), range(len(ready.cuts) - 1)):
-                advance(chunk.images, chunk.rejected)
-                done.append(chunk)
+        pending, cuts = ready.pending, ready.cuts
+        with self._stage("featurize", pending.num_rows) as advance:
+            while pending.num_rows:
+                write_plan(ready.results.folder, pending, cuts)
+                rows = dict(zip(pending["key"].take(cuts[:-1]).to_pylist(), cuts, strict=False))
+                left = np.ones(pending.num_rows, bool)
+                for chunk in backend.map(partial(featurize_chunk, task), range(len(cuts) - 1)):
+                    advance(chunk.images, chunk.rejected)
+                    done.append(chunk)
+                    left[rows[chunk.first] : rows[chunk.first] + chunk.images] = False
+                pending = pending.filter(pa.array(left))  # what chunks did not get to before they had to commit
+                cuts = cut(pending["size"], backend.workers, job.chunk_size)
         return sorted(done, key=lambda chunk: chunk.first)
 
     def _carry(self, backend: Backend) -> list[ChunkDone]:

@@ -39,7 +39,7 @@ def environment(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def fill(fs: s3fs.S3FileSystem, bucket: str) -> dict[str, dict[str, Any]]:
     """Ten photos under odd keys; what S3 says of each."""
     fs.mkdir(bucket)
-    names = ["a b", "a+b", "a%20b", "new\nline", "é 🍎", 'quote"', "comma,", "=1+1", "-rf", "&amp;"]
+    names = ["a b", "a+b", "a%20b", "semi;colon", "é 🍎", 'quote"', "comma,", "=1+1", "-rf", "&amp;"]
     keys = [f"Test/{photo.parent.name}/{name} {photo.name}" for name, photo in zip(names, PHOTOS, strict=True)]
     for key, photo in zip(keys, PHOTOS, strict=True):
         fs.pipe(f"{bucket}/{key}", photo.read_bytes())
