@@ -149,7 +149,10 @@ class Memory(click.ParamType[int]):
     help=f"Images a call of the network. [default: {', '.join(f'{needs.batch_size} for {name}' for name, needs in ENGINES.items())}]",
 )
 @click.option(
-    "--chunk-size", type=int, metavar="N", help="Images that are committed at a time. [default: 64 to 4096, by images and workers]"
+    "--chunk-size",
+    type=int,
+    metavar="N",
+    help="Images that are committed at a time, or what is done in 20 s. [default: 64 to 2048, by images and workers]",
 )
 @click.option(
     "--max-pixels",

@@ -1,5 +1,6 @@
 """S3 Inventory: the lists of a bucket's objects that S3 writes every day, as CSV."""
 
+import csv
 import json
 import re
 from collections import Counter
@@ -70,8 +71,7 @@ def _known(names: list[str]) -> list[str]:
 
 def _columns(lines: Lines) -> tuple[list[str], bool]:
     """The columns' names by a header, if there is one, or by what the first line holds; '' for those of no use."""
-    first = _parsed(lines.filter(pa.array(np.arange(len(lines.text)) == 0)), None)
-    values = [column[0].as_py() for column in first.columns]
+    values = next(csv.reader([lines.text[0].as_py()]))
     if [value.lower() for value in values[:2]] == ["bucket", "key"]:
         return _known(values), True
     names = ["Bucket", "Key", *[""] * (len(values) - 2)][: len(values)]
@@ -84,14 +84,13 @@ def _columns(lines: Lines) -> tuple[list[str], bool]:
     return names, False
 
 
-def _parsed(lines: Lines, columns: list[str] | None) -> pa.Table:
-    """As text; `columns`: names by position, '' for those that are left out, None for all."""
-    names = None if columns is None else [name or f"_{i}" for i, name in enumerate(columns)]
-    every = names or [f"f{i}" for i in range(lines.text[0].as_py().count(",") + 1)]
-    text = "\n".join(lines.text.to_pylist()).encode()
-    read = pyarrow.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names, autogenerate_column_names=names is None)
+def _parsed(lines: Lines, columns: list[str]) -> pa.Table:
+    """As text; `columns`: names by position, '' for those that are left out."""
+    names = [name or f"_{i}" for i, name in enumerate(columns)]
+    text = "".join(f"{line}\n" for line in lines.text.to_pylist()).encode()
+    read = pyarrow.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=names)
     convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(every, pa.string()), include_columns=[name for name in columns or [] if name], strings_can_be_null=False
+        column_types=dict.fromkeys(names, pa.string()), include_columns=[name for name in columns if name], strings_can_be_null=False
     )
     try:
         return pyarrow.csv.read_csv(pa.BufferReader(text), read_options=read, convert_options=convert)

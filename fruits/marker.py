@@ -65,7 +65,10 @@ class Marker:
         done = content["done"]
         for name in ("features", "rejects"):
             done[name] = StoredFile(**done[name]) if done[name] else None
-        return Marker(content["fingerprint"], ChunkDone(**done), [(k, s, v) for k, s, v in content["files"]])
+        files = [(str(key), int(size), str(version)) for key, size, version in content["files"]]
+        if not files:
+            raise ValueError("a marker of no file")
+        return Marker(content["fingerprint"], ChunkDone(**done), files)
 
 
 def marker_name(chunk: str) -> str:

@@ -135,6 +135,7 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
         marker.write_bytes(marker.read_bytes()[:-40])
     done = engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
     assert done.images.reused == 7
+    assert done.images.to_do == {"new" if damage == "marker" else "results damaged": 7}
     assert np.array_equal(vectors(tmp_path / "r", "features"), undisturbed)
     assert cli("validate", tmp_path / "r").returncode == 0
 

@@ -17,6 +17,9 @@ import s3fs
 
 import s3
 from conftest import SAMPLE, cli
+from fruits.job import Job
+from fruits.listing import list_images
+from fruits.manifest import find_images
 
 PHOTOS = sorted((SAMPLE / "Apple 10").glob("*.jpg")) + sorted((SAMPLE / "Tomato 1").glob("*.jpg"))
 SCHEMA = ["Bucket", "Key", "VersionId", "IsLatest", "IsDeleteMarker", "Size", "LastModifiedDate", "ETag", "StorageClass"]
@@ -105,7 +108,7 @@ def test_an_inventory_is_a_listing(backend: str, server: str, environment: dict[
         alone.write_text(as_csv([[value for at, value in enumerate(values) if at not in drop] for values in rows]))
         planned = json.loads(cli(*job, "--manifest", alone, "--dry-run", cwd=tmp_path, **environment).stdout)
         assert (planned["images"], planned["nothing_to_do"]) == (10, True), drop
-    alone.write_text("Key,Bucket\n")
+    alone.write_text("one column\n")
     assert "has no columns Bucket and Key" in cli(*job, "--manifest", alone, cwd=tmp_path, **environment).stderr
     alone.write_text(as_csv([rows[0], [bucket, "Other/x.jpg", *rows[0][2:]]]))
     refused = cli(*job, "--manifest", alone, cwd=tmp_path, **environment)
@@ -133,3 +136,21 @@ def test_objects_that_change_vanish_or_were_never_there(backend: str, server: st
     assert paths(fs, bucket, "Results/features") == sorted(f"s3://{bucket}/{keys[number]}" for number in (2, 4))
     shown = json.loads(cli("rejected", f"s3://{bucket}/Results", "--json", cwd=tmp_path, **environment).stdout)
     assert [(row["path"], row["reason"]) for row in shown] == [(f"s3://{bucket}/Test/Apple 10/gone.jpg", "not-found")]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_manifest_is_looked_up_as_a_listing_sees_it(server: str, tmp_path: Path) -> None:
+    """Many objects of one folder by listing it, few by asking for each."""
+    fs = s3.filesystem(server)
+    fs.mkdir("looked-up")
+    keys = [f"many/{number:02d} é+.jpg" for number in range(40)] + ["few/1.jpg", "few/2.jpg", "at the root.jpg"]
+    for key in keys:
+        fs.pipe(f"looked-up/{key}", key.encode())
+    (tmp_path / "list").write_text("\n".join([*keys, "many/gone.jpg", "few/gone.jpg"]), encoding="utf-8")
+    named = find_images(Job(input="s3://looked-up", manifest=str(tmp_path / "list")))
+    rows = [tuple(row.values()) for row in named.files.to_pylist()]
+    missing = [row for row in rows if row[3]]
+    assert missing == [("few/gone.jpg", 0, "", "not-found"), ("many/gone.jpg", 0, "", "not-found")]
+    listed = [tuple(row.values()) for row in list_images(Job(input="s3://looked-up")).files.to_pylist()]
+    assert [row for row in rows if not row[3]] == listed
+    assert len(listed) == 43
