@@ -13,8 +13,8 @@ from fruits.backend import Settings, Workers, YarnSettings
 from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, FruitsError
 from fruits.job import Job, check_seen_by_nodes
-from fruits.listing import list_images
 from fruits.machine import cores, memory
+from fruits.manifest import find_images
 from fruits.model import ENGINES, GRAPH, WEIGHTS, check_installed
 from fruits.results import Results
 from fruits.versions import check_nodes
@@ -120,7 +120,7 @@ def _queue(job: Job) -> str:
 
 
 def _input(job: Job) -> str:
-    listing = list_images(job)
+    listing = find_images(job)
     return f"{len(listing)} images in {job.input}, {listing.bytes / 1e6:.1f} MB"
 
 

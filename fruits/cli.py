@@ -76,7 +76,7 @@ class Memory(click.ParamType[int]):
 
 
 @click.group(invoke_without_command=True, help=DESCRIPTION, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option_panel("What", options=["--input", "--pattern", "--output", "--fresh"])
+@click.option_panel("What", options=["--input", "--pattern", "--manifest", "--output", "--fresh", "--retry-rejected"])
 @click.option_panel("Where", options=["--backend", "--cluster", "--workers", "--set"])
 @click.option_panel("YARN", options=["--queue", "--environment", "--container-cores", "--container-memory", "--launcher"])
 @click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
@@ -93,8 +93,19 @@ class Memory(click.ParamType[int]):
     metavar="GLOB",
     help="Names that are images, in any case; again for more. [default: *.jpg *.jpeg]",
 )
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    help="The images to take, in place of a listing: one path a line, below INPUT or relative to it, or an S3 Inventory (its manifest.json "
+    "or a .csv). May be on HDFS or S3, and end in .gz.",
+)
 @click.option("--output", metavar="URL", help="Folder of the results. [default: results]")
 @click.option("--fresh", is_flag=True, help="Start over, and replace what an earlier run left in the output.")
+@click.option(
+    "--retry-rejected",
+    is_flag=True,
+    help="Do what an earlier run rejected again, and nothing else that it did: for images that were mended in place, or rights given.",
+)
 @click.option("--backend", type=click.Choice(list(REGISTRY)), help=f"The engine that distributes the work. [default: {DEFAULT}]")
 @click.option(
     "--cluster",
@@ -139,7 +150,10 @@ class Memory(click.ParamType[int]):
     help=f"Images a call of the network. [default: {', '.join(f'{needs.batch_size} for {name}' for name, needs in ENGINES.items())}]",
 )
 @click.option(
-    "--chunk-size", type=int, metavar="N", help="Images that are committed at a time. [default: 64 to 4096, by images and workers]"
+    "--chunk-size",
+    type=int,
+    metavar="N",
+    help="Images that are committed at a time, or what is done in 20 s. [default: 64 to 2048, by images and workers]",
 )
 @click.option(
     "--max-pixels",
@@ -218,6 +232,37 @@ def validate(results: str, as_json: bool) -> None:
         return 1 if failures else 0
 
     _guarded(check)
+
+
+@main.command()
+@click.argument("results")
+@click.option("--reason", "reasons", multiple=True, metavar="REASON", help="Of this reason only; again for more.")
+@click.option("--paths", is_flag=True, help="All paths and nothing else, one a line: a --manifest of what was rejected.")
+@click.option("--json", "as_json", is_flag=True, help="All as a JSON list of path, label, reason and detail.")
+def rejected(results: str, reasons: tuple[str, ...], paths: bool, as_json: bool) -> None:
+    """List the images that a run rejected, by reason.
+
+    To have them tried again, mend them, or the right to read them, and run the same command with --retry-rejected: all else that was done
+    is reused. A file whose size, modification time or ETag has changed is done again without it.
+    """
+
+    def work() -> int:
+        from rich.console import Console
+
+        from fruits import summary
+        from fruits.rejected import rejected as rejected_in
+
+        found = rejected_in(results, reasons)
+        if as_json:
+            click.echo(json.dumps(found.to_pylist(), indent=2, ensure_ascii=False))
+        elif paths:
+            for path in found["path"].to_pylist():
+                click.echo(path)
+        else:
+            summary.show_rejected(results, found, Console(highlight=False))
+        return 0
+
+    _guarded(work)
 
 
 @main.command()
@@ -318,14 +363,21 @@ def _run(job: Job, dry_run: bool, as_json: bool) -> int:
 
 
 def _opening(prepared: "Prepared") -> list[str]:
-    job, images = prepared.job, len(prepared.listing)
+    """The first line: who does what, what is reused, what is left and why."""
+    job, images, left = prepared.job, len(prepared.listing), prepared.reuse
     where = "the bundled sample" if job.input == SAMPLE else job.input
+    where += f" that {job.manifest} names" if job.manifest else ""
     backend = f"{prepared.backend.name} on {prepared.where}, {prepared.backend.workers} workers"
-    lines = [f"{backend}: {images} images of {where} to {job.output}"]
+    line = f"{backend}: {images} images of {where} to {job.output}"
+    reused = images - prepared.pending.num_rows
+    if reused or left.vanished or left.unreadable:
+        why = ", ".join(f"{count} {reason}" for reason, count in left.why.items())
+        line += f": an earlier run has done {reused} of them, {images - reused} are left{f' ({why})' if why else ''}"
+        line += f", {left.vanished} have vanished" if left.vanished else ""
+        line += f", {left.unreadable} damaged markers" if left.unreadable else ""
+    lines = [f"{line}; {prepared.pca()}"]
     if files := defaults.files():
         lines.append(f"defaults from {', '.join(map(str, files))}")
-    if reused := images - prepared.pending.num_rows:
-        lines.append(f"an earlier run has done {reused} of them, {images - reused} are left")
     return lines
 
 

@@ -4,12 +4,22 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fruits import schemas
 from fruits.results import CSV, REJECTED
 from fruits.storage import Folder, StoredFile
+
+# What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection): at the beginning, and after a semicolon, at which the
+# spreadsheets of some languages cut a line.
+_FORMULA = r"(^|;)([=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}])"
+
+
+def harmless(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names of files and folders as results.csv has them: an apostrophe before what a spreadsheet would run."""
+    return pc.replace_substring_regex(names, _FORMULA, r"\1'\2")
 
 
 def csv_schema(k: int) -> pa.Schema:
@@ -25,7 +35,7 @@ def write_csv(folder: Folder, pca: Iterable[StoredFile], k: int) -> StoredFile:
             for part in pca:
                 rows = schemas.read(folder, part.name)
                 components = np.ascontiguousarray(schemas.matrix(rows["pca_features"]).T)
-                columns = [rows["path"], rows["label"], *(pa.array(component) for component in components)]
+                columns = [harmless(rows["path"]), harmless(rows["label"]), *(pa.array(component) for component in components)]
                 writer.write_table(pa.table(columns, schema=schema))
     return file.stored
 

@@ -16,15 +16,21 @@ from fruits.decode import Reason, Rejected, decode
 from fruits.listing import Entry, label_of
 from fruits.marker import REJECTS, ChunkDone, Marker, believed, marker_name
 from fruits.model import FEATURES, SIDE, Engine, network
-from fruits.plan import read_chunk
+from fruits.plan import Chunk, read_chunk
 from fruits.storage import Folder
 
 FEATURES_FOLDER = "features"
+# What is done by then is committed, and the rest of the chunk is left to another: a kill must not lose more than 30 s of a worker's work,
+# and neither bytes nor counts tell how long images take (a flat PNG of 40 million pixels has 131 kB and takes 0.4 s).
+COMMIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class FeaturizeTask:
-    """What all chunks of a run have in common. `provenance` goes into the metadata of the Parquet files."""
+    """What all chunks of a run have in common. `provenance` goes into the metadata of the Parquet files.
+
+    `again`: what tells the names of a run that does rejected files again from those of the run that rejected them.
+    """
 
     input: str
     output: str
@@ -34,19 +40,26 @@ class FeaturizeTask:
     max_pixels: int
     max_file_bytes: int
     provenance: Mapping[str, Any]
+    again: str = ""
 
 
 def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
-    """Featurizes chunk `index` of the plan and commits it; one that is committed already is left as it is."""
+    """Featurizes chunk `index` of the plan and commits it; one that is committed already is left as it is.
+
+    Of one that takes longer than `COMMIT_SECONDS` only the beginning: at least one image.
+    """
     started = time.monotonic()
     output = Folder(task.output)
     chunk = read_chunk(output, index)
-    name = chunk.name(task.fingerprint)
+    name = chunk.name(task.fingerprint + task.again)
     if earlier := believed(output, marker_name(name), task.fingerprint):
         return earlier.done  # an engine runs a task again whose worker died after the commit
 
     rejects: dict[int, Rejected] = {}
     good, features = _features(task, chunk.rows, rejects)
+    if (count := len(good) + len(rejects)) < len(chunk.rows):
+        chunk = Chunk(chunk.files.slice(0, count))
+        name = chunk.name(task.fingerprint + task.again)
     paths, labels = _named(task, chunk.rows, good)
     stored = rejected = None
     if good:
@@ -80,6 +93,7 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
         worker=str(os.getpid()),
         node=os.environ.get("NM_HOST", socket.gethostname()),  # these two are set in YARN's containers
         container=os.environ.get("CONTAINER_ID"),
+        committed=time.time(),
     )
     Marker(task.fingerprint, done, [row[:3] for row in chunk.rows]).write(output)
     return done
@@ -92,7 +106,7 @@ def _named(task: FeaturizeTask, rows: list[Entry], chosen: Iterable[int]) -> tup
 
 
 def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """The rows that could be featurized and their features [n, 1280]; the others go to `rejects`, by row."""
+    """The rows that could be featurized and their features [n, 1280]; the others go to `rejects`, by row, up to where the time was up."""
     infer = network(task.engine)
     features = np.empty((len(rows), FEATURES), np.float32)
     batch = np.empty((min(task.batch_size, len(rows)), SIDE, SIDE, 3), np.uint8)
@@ -111,7 +125,10 @@ def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejecte
 
 def _decoded(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     folder = Folder(task.input)
+    started = time.monotonic()
     for row, (key, size, _, fault) in enumerate(rows):
+        if row and time.monotonic() - started > COMMIT_SECONDS:
+            return
         try:
             if fault:
                 raise Rejected(Reason(fault), "seen in the listing")

@@ -55,11 +55,24 @@ class HdfsFolder:
 
     def names(self, key: str) -> list[str]:
         """Names of the files in the folder `key`; none where it does not exist."""
+        return [name for name, _, _ in self.files(key)]
+
+    def files(self, key: str) -> Iterator[tuple[str, int, str]]:
+        """Name, size in bytes and modification time of the files in the folder `key`; none where it does not exist."""
         try:
             found = self._client.ls(self._path(key), detail=True)
         except FileNotFoundError:
-            return []
-        return [entry["pathSuffix"] for entry in found if entry["type"] == "file" and entry["pathSuffix"]]
+            return
+        for entry in found:
+            if entry["type"] == "file" and entry["pathSuffix"]:
+                yield entry["pathSuffix"], entry["size"], str(entry["modificationTime"])
+
+    def status(self, key: str) -> tuple[int, str]:
+        """Size in bytes and modification time."""
+        entry = self._client.info(self._path(key))
+        if entry["type"] == "directory":
+            raise IsADirectoryError(errno.EISDIR, "a folder", self._path(key))
+        return entry["size"], str(entry["modificationTime"])
 
     def walk(self) -> Iterator[tuple[str, int, str]]:
         """Key, size in bytes and modification time of every file below, in no order."""

@@ -16,6 +16,7 @@ SAMPLE = str(Path(__file__).parent / "sample" / "Test")
 DEFAULT_COMPONENTS = 200
 # Pillow refuses to open a picture above this size, whatever its caller allows (twice PIL.Image.MAX_IMAGE_PIXELS).
 PILLOW_MAX_PIXELS = 178_956_970
+DEFAULT_PATTERNS = ("*.jpg", "*.jpeg")
 LAUNCHERS = ("fruits", "dask-yarn")
 MAX_CHUNK_SIZE = 16_384  # 84 MB of features
 
@@ -25,7 +26,8 @@ class Job:
     """A job's parameters. Raises `BadArgument` when one, or a combination, cannot be honoured.
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
-    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `cluster`:
+    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `manifest`:
+    a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused. `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
     `workers`: a count, or on YARN a range such as "2..20". `queue`, `environment`, `container_cores`, `container_memory` (MiB) and
     `launcher` (of Dask's workers) are YARN's. `options` go raw into the configuration of the engine that distributes the work.
@@ -41,7 +43,8 @@ class Job:
     container_cores: int | None = None
     container_memory: int | None = None
     launcher: str | None = None
-    patterns: tuple[str, ...] = ("*.jpg", "*.jpeg")
+    patterns: tuple[str, ...] = DEFAULT_PATTERNS
+    manifest: str | None = None
     engine: Engine = "litert"
     batch_size: int | None = None
     chunk_size: int | None = None
@@ -54,10 +57,11 @@ class Job:
     features_only: bool = False
     projection: str | None = None
     fresh: bool = False
+    retry_rejected: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "projection"):
+        for name in ("input", "output", "manifest", "projection"):
             if (url := getattr(self, name)) is not None:
                 object.__setattr__(self, name, storage.normalized(str(url)))
         object.__setattr__(self, "patterns", tuple(self.patterns))
@@ -156,6 +160,10 @@ class Job:
         if self.features_only:
             pca = {**fitting, "--uncentred": self.uncentred, "--projection": self.projection is not None}
             _refuse(pca, "--features-only", "no PCA is computed")
+        if self.manifest is not None:
+            _refuse({"--pattern": self.patterns != DEFAULT_PATTERNS}, "--manifest", "it names exactly its files")
+        if self.fresh:
+            _refuse({"--retry-rejected": self.retry_rejected}, "--fresh", "it does all images again")
         if storage.holds(self.input, self.output):
             raise BadArgument(
                 f"the output {self.output} lies in the input {self.input}: its files would be the next run's images",

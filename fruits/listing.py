@@ -61,23 +61,32 @@ class Listing:
 
 def list_images(job: Job) -> Listing:
     """Raises `BadArgument` when the input is no folder, cannot be listed, or holds no file that matches."""
-    folder = Folder(job.input)
-    if not folder.exists():
-        raise BadArgument(f"there is no folder {job.input}", "check the path given as --input")
+    folder = input_folder(job)
     ignored: Counter[str] = Counter()
     linked: list[str] = []
     matches = re.compile("|".join(translate(pattern.lower()) for pattern in job.patterns))
     entries = _local(job.input, matches, ignored, linked) if folder.local else _remote(folder, matches, ignored)
     try:
-        files = _table(entries).sort_by("key")
+        files = table_of(entries).sort_by("key")
     except PermissionError as denied:
         raise BadArgument(f"the folder {denied.filename} cannot be listed: access denied", "ask for the right to read it") from denied
+    except OSError as failed:  # a path longer than the system takes, a disk that fails
+        place = _printable(failed.filename or job.input)
+        raise BadArgument(f"the folder {place} cannot be listed: {failed.strerror or failed}", "mend that, or move it away") from failed
     if not files.num_rows:
         seen = ", ".join(f"{count} {why}" for why, count in ignored.items()) or "it is empty"
         raise BadArgument(
             f"no file in {job.input} matches {' or '.join(job.patterns)} ({seen})", "give another --input, or --pattern '*.png'"
         )
     return Listing(files, dict(ignored), sorted(linked))
+
+
+def input_folder(job: Job) -> Folder:
+    """Raises `BadArgument` when it does not exist."""
+    folder = Folder(job.input)
+    if not folder.exists():
+        raise BadArgument(f"there is no folder {job.input}", "check the path given as --input")
+    return folder
 
 
 def rows(files: pa.Table | pa.RecordBatch) -> list[Entry]:
@@ -91,7 +100,8 @@ def label_of(key: str, input_url: str) -> str:
     return parent.rstrip("/").rpartition("/")[2]
 
 
-def _table(entries: Iterable[Entry]) -> pa.Table:
+def table_of(entries: Iterable[Entry]) -> pa.Table:
+    """A table of `SCHEMA`."""
     batches, found = [], []
     for entry in entries:
         found.append(entry)
@@ -127,14 +137,15 @@ def _local(root: str, matches: re.Pattern[str], ignored: Counter[str], linked: l
                 elif why := _why_ignored(entry.name, matches):
                     ignored[why] += 1
                 else:
-                    yield _local_entry(entry, os.path.relpath(entry.path, root))
+                    yield local_entry(entry.path, os.path.relpath(entry.path, root))
 
 
-def _local_entry(entry: os.DirEntry[str], key: str) -> Entry:
+def local_entry(path: str, key: str) -> Entry:
+    """What is at the path, links followed."""
     if (printable := _printable(key)) != key:
         return printable, 0, "", Reason.BAD_NAME
     try:
-        status = entry.stat()
+        status = os.stat(path)
     except PermissionError:
         return key, 0, "", Reason.ACCESS_DENIED
     except OSError:  # a link that leads nowhere, or to itself

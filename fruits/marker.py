@@ -1,8 +1,7 @@
 """The marker of a chunk: the last thing that a worker writes of it, and the proof that it is done."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fruits.storage import WORK, Folder, StoredFile
@@ -16,7 +15,8 @@ class ChunkDone:
     """What came of a chunk. `first`: its first key, by which results are put in order. `seconds`: of one worker, which
     is told by the number of its process, its node and, on YARN, its container.
 
-    `features` and `rejects` name the files that hold its rows; None where it has no such row.
+    `features` and `rejects` name the files that hold its rows; None where it has no such row. `committed`: seconds since 1970, by the
+    clock of the worker's node. `origins`: the chunks from which its rows were carried over.
     """
 
     chunk: str
@@ -31,6 +31,8 @@ class ChunkDone:
     worker: str
     node: str
     container: str | None
+    committed: float = 0.0
+    origins: list[str] = field(default_factory=list)
 
     @property
     def images(self) -> int:
@@ -52,6 +54,10 @@ class Marker:
     def write(self, folder: Folder) -> None:
         folder.write(marker_name(self.done.chunk), json.dumps(asdict(self)).encode())
 
+    def intact(self, folder: Folder) -> bool:
+        """Whether the files of the chunk hold what was written."""
+        return all(folder.holds_intact(file) for file in self.done.stored)
+
     @staticmethod
     def parse(data: bytes) -> "Marker":
         """Raises `ValueError`, `KeyError` or `TypeError` for what is no marker."""
@@ -59,32 +65,25 @@ class Marker:
         done = content["done"]
         for name in ("features", "rejects"):
             done[name] = StoredFile(**done[name]) if done[name] else None
-        return Marker(content["fingerprint"], ChunkDone(**done), [(k, s, v) for k, s, v in content["files"]])
+        files = [(str(key), int(size), str(version)) for key, size, version in content["files"]]
+        if not files:
+            raise ValueError("a marker of no file")
+        return Marker(content["fingerprint"], ChunkDone(**done), files)
 
 
 def marker_name(chunk: str) -> str:
     return f"{MARKERS}/{chunk}.json"
 
 
-def believed(folder: Folder, name: str, fingerprint: str) -> Marker | None:
-    """The marker of that name, if it is whole, of these features, and its files hold what it says."""
+def read_marker(folder: Folder, name: str) -> Marker | None:
+    """The marker of that name, if it is one."""
     try:
-        marker = Marker.parse(folder.read(name))
+        return Marker.parse(folder.read(name))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    if marker.fingerprint != fingerprint or not all(folder.holds_intact(file) for file in marker.done.stored):
-        return None
-    return marker
 
 
-def reusable(folder: Folder, fingerprint: str, files: Iterable[tuple[str, int, str]]) -> list[Marker]:
-    """The markers whose every file is still what was listed, ordered by first key; no file is in two of them."""
-    todo = {key: (size, version) for key, size, version in files}
-    chosen = []
-    for name in folder.names(MARKERS):
-        marker = believed(folder, name, fingerprint)
-        if marker and all(todo.get(key) == (size, version) for key, size, version in marker.files):
-            for key, _, _ in marker.files:
-                del todo[key]
-            chosen.append(marker)
-    return sorted(chosen, key=lambda marker: marker.done.first)
+def believed(folder: Folder, name: str, fingerprint: str) -> Marker | None:
+    """The marker of that name, if it is whole, of these features, and its files hold what it says."""
+    marker = read_marker(folder, name)
+    return marker if marker and marker.fingerprint == fingerprint and marker.intact(folder) else None

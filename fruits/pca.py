@@ -24,6 +24,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Sums over images: of the squared distances from the mean, and of those within the components."""
+
+    images: int = 0
+    total: float = 0.0
+    within: float = 0.0
+
+    def __add__(self, other: "Spread") -> "Spread":
+        return Spread(self.images + other.images, self.total + other.total, self.within + other.within)
+
+    @property
+    def captured(self) -> float:
+        """The share of variance that the components hold; with no variance there is nothing that they could miss.
+
+        1 - sum |z - z C'C|^2 / sum |z|^2, with z = (x - mean) * scale and C the components, which are orthonormal, so that it is
+        sum |z C'|^2 / sum |z|^2. The mean is the one that was fitted, also for other images: where these lie elsewhere, as far as no
+        component points there, that counts as lost. Of the images that were fitted it is the explained variance.
+        """
+        return self.within / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True)
 class FittedAxes:
     """What a backend's PCA found, in the backend's own signs.
 
@@ -71,6 +93,11 @@ class Projection(FittedAxes):
         centred = features.astype(np.float64) if uncentred else features - self.mean
         projected = (centred * self.scale) @ self.components.T
         return np.ascontiguousarray(projected, np.float32)
+
+    def spread(self, features: "npt.NDArray[np.float32]") -> "Spread":
+        """How far features [n, 1280] lie from the mean that was fitted, and how much of that the components hold, in float64."""
+        scaled = (features - self.mean) * self.scale
+        return Spread(len(features), float(np.square(scaled).sum()), float(np.square(scaled @ self.components.T).sum()))
 
     @cached_property
     def npz(self) -> bytes:

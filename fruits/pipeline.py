@@ -12,24 +12,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import fruits
 from fruits import backend as backends
-from fruits import export
+from fruits import export, reuse
 from fruits.backend import Backend, Settings, YarnSettings
+from fruits.carry import CarryTask, carry_chunk
 from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, RunFailed
 from fruits.featurize import FeaturizeTask, featurize_chunk
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, fingerprint
-from fruits.listing import Listing, list_images, rows
-from fruits.marker import ChunkDone, Marker, reusable
+from fruits.listing import Listing
+from fruits.manifest import find_images
+from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed
 from fruits.observer import Advance, Nobody, Observer
-from fruits.pca import Projection
-from fruits.plan import cut, write_plan
+from fruits.pca import Projection, Spread
+from fruits.plan import CARRIED, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
-from fruits.report import STAGES, ImageCounts, RunReport, Stage, WorkerShare, now
+from fruits.report import STAGES, Captured, ImageCounts, RunReport, Stage, WorkerShare, now
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
 from fruits.versions import check_nodes
@@ -54,8 +55,8 @@ class Prepared:
     """A job that was checked against its input, its output and its engine, with nothing written or started yet.
 
     `where`: on which cluster, and why there.
-    `reused`: the chunks that an earlier run committed. `pending`: a table of `listing.SCHEMA` with the other files, and where to `cut`
-    it into chunks. `complete`: the report of an earlier run that leaves nothing to do.
+    `reuse`: what of an earlier run is still right, and what is left, which `cuts` cuts into chunks. `standing`: the report of the last run
+    that was completed. `complete`: the same where it leaves nothing to do.
     """
 
     job: Job
@@ -66,10 +67,30 @@ class Prepared:
     listing_seconds: float
     projection: Projection | None
     fingerprints: dict[str, str]
-    reused: list[Marker]
-    pending: pa.Table
+    reuse: reuse.Reuse
     cuts: list[int]
+    standing: RunReport | None
     complete: RunReport | None
+
+    @property
+    def pending(self) -> pa.Table:
+        """The files that this run has to featurize, a table of `listing.SCHEMA`."""
+        return self.reuse.pending
+
+    def pca(self) -> str:
+        """What becomes of the PCA, in words."""
+        job, before = self.job, self.standing
+        if job.features_only:
+            return "no PCA"
+        if self.complete:
+            return "PCA as it is"
+        if job.projection:
+            return f"projected with {job.projection}"
+        if before is None or before.job["features_only"]:
+            return "PCA fitted"
+        if before.fingerprint["projection"] != self.fingerprints["projection"]:
+            return "PCA fitted anew: another projection is asked"
+        return "PCA fitted anew over all images" if before.fingerprint["images"] != self.fingerprints["images"] else "PCA fitted anew"
 
     def summary(self) -> dict[str, Any]:
         """What would be done: the answer of `--dry-run`."""
@@ -82,6 +103,12 @@ class Prepared:
             "linked_folders": self.listing.linked_folders,
             "reused": images - self.pending.num_rows,
             "to_featurize": self.pending.num_rows,
+            "why": self.reuse.why,
+            "vanished": self.reuse.vanished,
+            "changed_names": self.reuse.changed_names,
+            "vanished_names": self.reuse.vanished_names,
+            "damaged_markers": self.reuse.unreadable,
+            "pca": self.pca(),
             "chunks": len(self.cuts) - 1,
             "largest_chunk": max((b - a for a, b in pairwise(self.cuts)), default=0),
             "batch_size": self.job.effective_batch_size,
@@ -100,7 +127,7 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
     results = Results(job)
     results.admit()
     started = monotonic()
-    listing = list_images(job)
+    listing = find_images(job)
     seconds = monotonic() - started
     _check_components(job, len(listing), "found")
     fingerprints = {
@@ -108,12 +135,14 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
         "projection": fingerprint(job.projection_identity(sha256)),
         "images": listing.fingerprint(),
     }
-    reused = [] if job.fresh else reusable(results.folder, fingerprints["features"], (row[:3] for row in rows(listing.files)))
-    done = pa.array([key for marker in reused for key, _, _ in marker.files], pa.string())
-    pending = listing.files.filter(pc.invert(pc.is_in(listing.files["key"], done))) if reused else listing.files
-    complete = None if pending.num_rows else results.complete(fingerprints)
-    cuts = cut(pending["size"], backend.workers, job.chunk_size)
-    return Prepared(job, backend, where, results, listing, seconds, projection, fingerprints, reused, pending, cuts, complete)
+    if job.fresh:
+        left = reuse.nothing(listing.files)
+    else:
+        left = reuse.look_back(results.folder, fingerprints["features"], listing.files, job.input, job.retry_rejected)
+    standing = None if job.fresh else results.earlier()
+    complete = None if left.pending.num_rows or left.parts else results.complete(fingerprints)
+    cuts = cut(left.pending["size"], backend.workers, job.chunk_size)
+    return Prepared(job, backend, where, results, listing, seconds, projection, fingerprints, left, cuts, standing, complete)
 
 
 def _backend(job: Job, session: Any) -> tuple[Backend, str]:
@@ -192,6 +221,7 @@ class _Run:
     observer: Observer
     stages: dict[str, Stage] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    captured: Captured | None = None
 
     def execute(self) -> RunReport:
         started, ready = now(), self.prepared
@@ -201,6 +231,12 @@ class _Run:
             self._note(f"linked folder not followed: {folder}")
         if ready.complete is not None:
             return ready.complete
+        for count, what, names in (
+            (ready.reuse.vanished, "vanished since an earlier run, and leave the results", ready.reuse.vanished_names),
+            (ready.reuse.why.get(reuse.CHANGED, 0), "changed since an earlier run, and are done again", ready.reuse.changed_names),
+        ):
+            if count:
+                self._note(f"{count} images {what}: {', '.join(names)}{', ...' if count > len(names) else ''}")
         ready.results.begin()
         try:
             return self._work(started)
@@ -248,6 +284,7 @@ class _Run:
             files=files,
             notes=self.notes,
             linked_folders=ready.listing.linked_folders,
+            captured=self.captured,
         )
         ready.results.publish(report, [chunk.chunk for chunk in done])
         return report
@@ -278,10 +315,10 @@ class _Run:
     def _featurize(self, backend: Backend) -> list[ChunkDone]:
         """All chunks of the result, reused and new, in the order of their first image."""
         ready, job = self.prepared, self.prepared.job
-        done = [marker.done for marker in ready.reused]
+        done = [*ready.reuse.whole, *self._carry(backend)]
         if not ready.pending.num_rows:
             self.stages["featurize"] = Stage("featurize", 0.0, 0)
-            return done  # in order already
+            return sorted(done, key=lambda chunk: chunk.first)
         task = FeaturizeTask(
             input=job.input,
             output=job.output,
@@ -291,13 +328,31 @@ class _Run:
             max_pixels=job.max_pixels,
             max_file_bytes=job.max_file_bytes,
             provenance=self._provenance(),
+            again=now() if job.retry_rejected else "",
         )
-        with self._stage("featurize", ready.pending.num_rows) as advance:
-            write_plan(ready.results.folder, ready.pending, ready.cuts)
-            for chunk in backend.map(partial(featurize_chunk, task), range(len(ready.cuts) - 1)):
-                advance(chunk.images, chunk.rejected)
-                done.append(chunk)
+        pending, cuts = ready.pending, ready.cuts
+        with self._stage("featurize", pending.num_rows) as advance:
+            while pending.num_rows:
+                write_plan(ready.results.folder, pending, cuts)
+                rows = dict(zip(pending["key"].take(cuts[:-1]).to_pylist(), cuts, strict=False))
+                left = np.ones(pending.num_rows, bool)
+                for chunk in backend.map(partial(featurize_chunk, task), range(len(cuts) - 1)):
+                    advance(chunk.images, chunk.rejected)
+                    done.append(chunk)
+                    left[rows[chunk.first] : rows[chunk.first] + chunk.images] = False
+                pending = pending.filter(pa.array(left))  # what chunks did not get to before they had to commit
+                cuts = cut(pending["size"], backend.workers, job.chunk_size)
         return sorted(done, key=lambda chunk: chunk.first)
+
+    def _carry(self, backend: Backend) -> list[ChunkDone]:
+        """What is still right of the chunks of which other rows are not."""
+        ready, parts = self.prepared, self.prepared.reuse.parts
+        if not parts:
+            return []
+        cuts = np.cumsum([0, *(part.files.num_rows for part in parts)]).tolist()
+        write_plan(ready.results.folder, pa.concat_tables([part.files for part in parts]), cuts, CARRIED)
+        task = CarryTask(ready.job.input, ready.job.output, ready.fingerprints["features"])
+        return list(backend.map(partial(carry_chunk, task), [(i, part.chunk) for i, part in enumerate(parts)]))
 
     def _counts(self, done: Sequence[ChunkDone]) -> ImageCounts:
         """Raises `RunFailed` unless every image is accounted for, some were featurized, and not too many rejected."""
@@ -309,6 +364,8 @@ class _Run:
             reused=len(ready.listing) - ready.pending.num_rows,
             bytes=ready.listing.bytes,
             ignored=ready.listing.ignored,
+            to_do=ready.reuse.why,
+            vanished=ready.reuse.vanished,
         )
         if counts.featurized + counts.rejected != counts.found:
             raise RunFailed(
@@ -336,12 +393,24 @@ class _Run:
         k = most if share else int(job.components or min(DEFAULT_COMPONENTS, most))
         if job.components is None and k < DEFAULT_COMPONENTS:
             self._note(f"{k} components instead of {DEFAULT_COMPONENTS}: as many as {images} images allow")
+        before = self.prepared.standing
+        if before and before.explained_variance and before.fingerprint["images"] != self.prepared.fingerprints["images"]:
+            self._note(
+                f"the PCA is fitted anew over all {images} images: its vectors cannot be compared with those of {before.finished} "
+                f"(--projection with the {PROJECTION} of a run keeps that run's)"
+            )
         files = [(f"{job.output}/{chunk.features.name}", chunk.featurized) for chunk in done if chunk.features]
         with self._stage("fit", images):
             axes = backend.fit(files, k, job.standardize)
             if not axes.orthonormal():
                 raise RunFailed(f"the PCA of {backend.name} returned vectors that are not orthogonal", "use another --backend")
-            fitted_on = {**job.features_identity(), "images": images, "standardize": job.standardize, "backend": backend.name}
+            fitted_on = {
+                **job.features_identity(),
+                "images": images,
+                "standardize": job.standardize,
+                "backend": backend.name,
+                "chunks": [chunk.chunk for chunk in done if chunk.features],
+            }
             return Projection.of(axes, share, fitted_on)
 
     def _project(self, backend: Backend, projection: Projection, done: Sequence[ChunkDone]) -> list[StoredFile]:
@@ -356,15 +425,31 @@ class _Run:
             tag=f"{tag}-uncentred" if ready.job.uncentred else tag,
             uncentred=ready.job.uncentred,
             provenance={**self._provenance(), "projection": stored.sha256, "uncentred": ready.job.uncentred},
+            measured=ready.projection is not None,
         )
         features = [chunk.features for chunk in done if chunk.features]
         images = {chunk.features.name: chunk.featurized for chunk in done if chunk.features}
         pca: dict[str, StoredFile] = {}
+        spreads: dict[str, Spread] = {}
         with self._stage("project", sum(images.values())) as advance:
-            for name, file in backend.map(partial(project_chunk, task), features):
-                advance(images[name], 0)
-                pca[name] = file
+            for projected in backend.map(partial(project_chunk, task), features):
+                advance(images[projected.features], 0)
+                pca[projected.features] = projected.stored
+                if projected.spread:
+                    spreads[projected.features] = projected.spread
+        if spreads:
+            self._tell_captured(projection, done, spreads)
         return [pca[file.name] for file in features]
+
+    def _tell_captured(self, projection: Projection, done: Sequence[ChunkDone], spreads: Mapping[str, Spread]) -> None:
+        """How well a given projection fits the images on which it was not fitted; all images where there are no such."""
+        fitted = set(projection.fitted_on.get("chunks", ()))
+        new = [chunk.features.name for chunk in done if chunk.features and not fitted & {chunk.chunk, *chunk.origins}]
+        # In order: the sum of floats depends on it, and the report must not depend on which worker was faster.
+        spread = sum((spreads[name] for name in sorted(new or spreads)), Spread())
+        self.captured = Captured.of(spread.images, bool(new), spread.captured, float(projection.explained.sum()))
+        if self.captured.refit_advised:
+            self._note(str(self.captured))
 
     def _export(self, done: Sequence[ChunkDone], projection: Projection | None, pca: list[StoredFile]) -> list[StoredFile]:
         """Writes what persons open; returns every file of the result."""

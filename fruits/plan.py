@@ -17,8 +17,10 @@ from fruits.listing import Entry, rows
 from fruits.storage import WORK, Folder
 
 PLAN = f"{WORK}/plan.parquet"
-# DESIGN section 14: images / (16 x workers), within these bounds.
-MIN_IMAGES, MAX_IMAGES = 64, 4096
+CARRIED = f"{WORK}/carried.parquet"  # the same of the rows that are carried over from chunks of which others are no longer right
+# images / (16 x workers), within these bounds. One thread infers 200 images/s with litert on the processors of 2024 and 100 with keras or
+# on older ones: 2048 take 10 to 20 s, which is what a kill may lose.
+MIN_IMAGES, MAX_IMAGES = 64, 2048
 # Large photos take 0.1 s each to decode: a chunk of these must not hold a worker for minutes, for what is not committed is lost in a kill.
 MAX_BYTES = 128_000_000
 
@@ -61,12 +63,12 @@ def cut(sizes: pa.ChunkedArray, workers: int, chunk_size: int | None) -> list[in
     return cuts
 
 
-def write_plan(folder: Folder, files: pa.Table, cuts: list[int]) -> None:
-    with folder.create(PLAN) as file, pq.ParquetWriter(file, files.schema) as writer:
+def write_plan(folder: Folder, files: pa.Table, cuts: list[int], name: str = PLAN) -> None:
+    with folder.create(name) as file, pq.ParquetWriter(file, files.schema) as writer:
         for start, stop in pairwise(cuts):
             writer.write_table(files.slice(start, stop - start), row_group_size=stop - start)
 
 
-def read_chunk(folder: Folder, index: int) -> Chunk:
-    with folder.open(PLAN) as file:  # a range of it; one thread, so that no other holds the file when the process ends
+def read_chunk(folder: Folder, index: int, name: str = PLAN) -> Chunk:
+    with folder.open(name) as file:  # a range of it; one thread, so that no other holds the file when the process ends
         return Chunk(pq.ParquetFile(file).read_row_group(index, use_threads=False))

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from fruits import schemas
-from fruits.pca import Projection
+from fruits.pca import Projection, Spread
 from fruits.storage import Folder, StoredFile
 
 PCA_FOLDER = "pca"
@@ -14,23 +14,36 @@ PCA_FOLDER = "pca"
 
 @dataclass(frozen=True)
 class ProjectTask:
-    """`projection`: name of the projection's file in the output folder; `tag`: what tells its results from another's."""
+    """`projection`: name of the projection's file in the output folder; `tag`: what tells its results from another's. `measured`: whether
+    to find out how well the projection fits.
+    """
 
     output: str
     projection: str
     tag: str
     uncentred: bool
     provenance: Mapping[str, Any]
+    measured: bool = False
 
 
-def project_chunk(task: ProjectTask, features: StoredFile) -> tuple[str, StoredFile]:
-    """Writes the pca_features of one file of features; returns the name of that and the new file."""
+@dataclass(frozen=True)
+class Projected:
+    """What came of the file named `features`. `spread`: None unless measured."""
+
+    features: str
+    stored: StoredFile
+    spread: Spread | None
+
+
+def project_chunk(task: ProjectTask, features: StoredFile) -> Projected:
+    """Writes the pca_features of one file of features."""
     output = Folder(task.output)
     rows = schemas.read(output, features.name)
-    projected = _projection(task.output, task.projection).apply(schemas.matrix(rows["features"]), task.uncentred)
+    projection, vectors = _projection(task.output, task.projection), schemas.matrix(rows["features"])
     chunk = features.name.rpartition("/")[2].removesuffix(".parquet")
-    columns = (rows["path"], rows["label"], schemas.vectors(projected))
-    return features.name, schemas.write(output, f"{PCA_FOLDER}/{chunk}-{task.tag}.parquet", schemas.PCA, columns, task.provenance)
+    columns = (rows["path"], rows["label"], schemas.vectors(projection.apply(vectors, task.uncentred)))
+    stored = schemas.write(output, f"{PCA_FOLDER}/{chunk}-{task.tag}.parquet", schemas.PCA, columns, task.provenance)
+    return Projected(features.name, stored, projection.spread(vectors) if task.measured else None)
 
 
 @cache

@@ -32,7 +32,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """found = featurized + rejected. `reused`: those of them that an earlier run committed. `ignored`: files that are no images, by why."""
+    """found = featurized + rejected. `reused`: those of them that an earlier run committed. `to_do`: the others, by why this run did them
+    (new, changed, results damaged, rejected before). `vanished`: images of an earlier run that are no more, and left the results.
+    `ignored`: files that are no images, by why.
+    """
 
     found: int
     featurized: int
@@ -40,6 +43,8 @@ class ImageCounts:
     reused: int
     bytes: int
     ignored: dict[str, int]
+    to_do: dict[str, int] = field(default_factory=dict)
+    vanished: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,40 @@ class WorkerShare:
     seconds: float
 
 
+# Below this share of what it explained when it was fitted, a projection has grown old.
+REFIT_BELOW = 0.95
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The share of variance that a given projection holds of `images` images (`pca.Spread.captured`).
+
+    `new`: these are the images on which it was not fitted; False where it was fitted on all, and these are all. `when_fitted`: the share
+    that it explained of the images on which it was fitted.
+    """
+
+    images: int
+    new: bool
+    share: float
+    when_fitted: float
+    refit_advised: bool
+
+    @staticmethod
+    def of(images: int, new: bool, share: float, when_fitted: float) -> "Captured":
+        return Captured(images, new, share, when_fitted, share < REFIT_BELOW * when_fitted)
+
+    def __str__(self) -> str:
+        of = f"the {self.images} images on which it was not fitted" if self.new else f"all {self.images} images"
+        text = f"the projection captures {self.share:.2%} of the variance of {of}; {self.when_fitted:.2%} when it was fitted"
+        return f"{text}: fit a new one, this is below {REFIT_BELOW:.0%} of it" if self.refit_advised else text
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run was and did.
 
     `explained_variance`: cumulative share by component. `fingerprint`: of the features, the projection and the images. `job`:
-    every parameter. Times are ISO 8601 in UTC.
+    every parameter. `captured`: of a projection that was given, how well it still fits. Times are ISO 8601 in UTC.
     """
 
     job: dict[str, Any]
@@ -80,6 +113,7 @@ class RunReport:
     files: list[StoredFile]
     notes: list[str]
     linked_folders: list[str]
+    captured: Captured | None = None
     versions: dict[str, str] = field(default_factory=versions)
     schema_version: int = SCHEMA_VERSION
 
@@ -93,6 +127,7 @@ class RunReport:
         content["stages"] = [Stage(**stage) for stage in content["stages"]]
         content["images"] = ImageCounts(**content["images"])
         content["workers"] = [WorkerShare(**worker) for worker in content["workers"]]
+        content["captured"] = Captured(**content["captured"]) if content.get("captured") else None
         content["files"] = [StoredFile(**file) for file in content["files"]]
         return RunReport(**content)
 

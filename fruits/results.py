@@ -13,7 +13,7 @@ from fruits.errors import BadArgument, OutputInUse
 from fruits.featurize import FEATURES_FOLDER
 from fruits.job import Job, fingerprint
 from fruits.marker import MARKERS, REJECTS, marker_name
-from fruits.plan import PLAN
+from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
 from fruits.report import REPORT, RunReport
 from fruits.storage import WORK, Folder, is_draft
@@ -92,7 +92,7 @@ class Results:
         if self.folder.names(MARKERS) or REPORT in self.folder.names(""):
             return
         self._sweep(set())
-        self.folder.remove(PLAN)
+        self._remove_plans()
         self.folder.remove(IDENTITY)
         for folder in (*OWN_FOLDERS, WORK, *([""] if self._made else [])):
             self.folder.remove_if_empty(folder)
@@ -118,11 +118,15 @@ class Results:
         standing = self.earlier()
         self._sweep(new | {file.name for file in standing.files} if standing else new)
         self.folder.write(REPORT, report.to_json().encode())
-        self.folder.remove(PLAN)
+        self._remove_plans()
         self._sweep(new)
         for name in (CSV, PROJECTION):
             if name not in new:
                 self.folder.remove(name)
+
+    def _remove_plans(self) -> None:
+        for plan in (PLAN, CARRIED):
+            self.folder.remove(plan)
 
     def _sweep(self, keep: set[str]) -> None:
         for folder in OWN_FOLDERS:

@@ -58,13 +58,24 @@ class S3Folder:
 
     def names(self, key: str) -> list[str]:
         """Names of the objects in the folder `key`; none where it does not exist."""
+        return [name for name, _, _ in self.files(key)]
+
+    def files(self, key: str) -> Iterator[tuple[str, int, str]]:
+        """Name, size in bytes and ETag of the objects in the folder `key`; none where it does not exist."""
         prefix = self._below(key)
         try:
-            pages = self._pages(self._client, prefix, Delimiter="/")
-            found = [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())]
+            for page in self._pages(self._client, prefix, Delimiter="/"):
+                for entry in page.get("Contents", ()):
+                    if name := entry["Key"].removeprefix(prefix):  # else the marker of the folder itself
+                        yield name, int(entry["Size"]), str(entry["ETag"])
         except FileNotFoundError:
-            return []
-        return [name for name in found if name]  # the marker of the folder itself
+            return
+
+    def status(self, key: str) -> tuple[int, str]:
+        """Size in bytes and ETag."""
+        with _as_os_errors(self._url):
+            answer = self._client.call_s3("head_object", Bucket=self._bucket, Key="/".join(part for part in (self._prefix, key) if part))
+        return int(answer["ContentLength"]), str(answer["ETag"])
 
     def walk(self) -> Iterator[tuple[str, int, str]]:
         """Key, size in bytes and ETag of every object below, in no order."""

@@ -209,6 +209,14 @@ class Folder:
         """Every file below a folder that is not local, in no order: its name, its size in bytes, and what changes when its content does."""
         return self._remote.walk()
 
+    def files(self, prefix: str) -> Iterator[tuple[str, int, str]]:
+        """As `walk`, of the files in the folder `prefix` alone; none where it does not exist."""
+        return self._remote.files(prefix)
+
+    def status(self, name: str) -> tuple[int, str]:
+        """Size and version of a file in a folder that is not local, as `walk` tells them."""
+        return self._remote.status(name)
+
     def exists(self) -> bool:
         """Raises `BadArgument` when that cannot be found out: no credentials, no connection, no such bucket."""
         return os.path.isdir(self.url) if self.local else self._remote.exists()

@@ -1,12 +1,18 @@
 """What a person reads at the end of a run, or before one with `--dry-run`."""
 
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fruits.report import RunReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SHOWN = 10  # paths of each reason
 
 
 def show(report: RunReport, console: Console) -> None:
@@ -18,7 +24,15 @@ def show_plan(plan: dict[str, Any], console: Console) -> None:
     table = _pairs()
     backend = plan["backend"]
     table.add_row("images", f"{plan['images']} ({_size(plan['bytes'])})")
-    table.add_row("of these done", f"{plan['reused']} by an earlier run, {plan['to_featurize']} to featurize")
+    why = f" ({_counted(plan['why'])})" if plan["why"] else ""
+    table.add_row("of these done", f"{plan['reused']} by an earlier run, {plan['to_featurize']} to featurize{why}")
+    for count, what in ((plan["vanished"], "vanished"), (plan["why"].get("changed", 0), "changed")):
+        if count:
+            names = plan[f"{what}_names"]
+            table.add_row(what, Text(f"{count}: {', '.join(names)}{', ...' if count > len(names) else ''}"))
+    if plan["damaged_markers"]:
+        table.add_row("damaged markers", f"{plan['damaged_markers']}: what they stood for is done again")
+    table.add_row("PCA", Text(plan["pca"]))
     table.add_row("ignored", _counted(plan["ignored"]) or "none")
     table.add_row("chunks", f"{plan['chunks']}, of up to {plan['largest_chunk']} images")
     table.add_row("backend", f"{backend['name']}, {backend['workers']} workers, cluster {backend['cluster']}")
@@ -31,10 +45,34 @@ def show_plan(plan: dict[str, Any], console: Console) -> None:
         console.print("nothing to do: the results are complete")
 
 
+def show_rejected(results: str, rows: "pa.Table", console: Console) -> None:
+    """`rows`: of `schemas.REJECTED`, by reason."""
+    reasons = rows["reason"].to_pylist()
+    console.print(Text(f"{results}: {len(reasons)} images rejected"), soft_wrap=True)
+    start = 0
+    for reason, count in ((reason, len(list(same))) for reason, same in groupby(reasons)):
+        console.print(Text(f"\n{reason}: {count}", "bold"), soft_wrap=True)
+        for row in rows.slice(start, min(count, _SHOWN)).to_pylist():
+            console.print(Text(f"  {_printable(row['path'])}  ({_printable(row['detail'])})"), soft_wrap=True)
+        if count > _SHOWN:
+            console.print(Text(f"  and {count - _SHOWN} more: --paths or --json has all"))
+        start += count
+    if reasons:
+        console.print("\nto try them again: the same command as before, with --retry-rejected", soft_wrap=True)
+
+
+def _printable(name: str) -> str:
+    """Without what a terminal would obey: names may hold anything."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
+
+
 def _facts(report: RunReport) -> RenderableType:
     table = _pairs()
     images = report.images
     table.add_row("images", f"{images.found} found, {images.featurized} featurized, {images.rejected} rejected, {images.reused} reused")
+    if images.reused or images.vanished:
+        done = _counted({**images.to_do, **({"vanished": images.vanished} if images.vanished else {})})
+        table.add_row("since then", done or Text("nothing new"))
     if report.rejected_by_reason:
         table.add_row("rejected", _counted(report.rejected_by_reason))
     if report.images.ignored:
@@ -46,6 +84,8 @@ def _facts(report: RunReport) -> RenderableType:
     if report.explained_variance:
         share = report.explained_variance[-1]
         table.add_row("components", f"{len(report.explained_variance)}, which explain {share:.4%} of the variance")
+    if report.captured:
+        table.add_row("projection", Text(str(report.captured), "bold" if report.captured.refit_advised else ""))
     table.add_row("backend", f"{report.backend['name']}, {report.backend['workers']} workers, cluster {report.backend['cluster']}")
     return table
 

@@ -68,7 +68,7 @@ class Mirror:
     def job(self, job: dict[str, Any]) -> dict[str, Any]:
         """The same job at the place, where its local files and folders then are."""
         at_place = dict(job)
-        for name in ("input", "output", "projection"):
+        for name in ("input", "output", "manifest", "projection"):
             if name in job:
                 self.up(Path(job[name]))
                 at_place[name] = self.url(job[name])

@@ -133,6 +133,10 @@ REFUSED = {
     "no effect": (["--features-only", "--components", "5"], "--components has no effect with --features-only"),
     "no effect either": (["--projection", "p.npz", "--standardize"], "--standardize has no effect with --projection"),
     "no projection": (["--projection", "p.npz"], "there is no file"),
+    "pattern with manifest": (["--manifest", "list.txt", "--pattern", "*.png"], "--pattern has no effect with --manifest"),
+    "no manifest": (["--input", "images", "--manifest", "list.txt"], "there is no file"),
+    "an inventory of no bucket": (["--input", "images", "--manifest", "list.csv"], "is taken for an S3 Inventory, for its ending"),
+    "retry with fresh": (["--retry-rejected", "--fresh"], "--retry-rejected has no effect with --fresh"),
     "an option of a run for a command": (["--workers", "2", "validate", "results"], "have no effect on the command validate"),
     "an unknown option": (["--wrokers", "2"], "No such option"),
 }
@@ -217,8 +221,10 @@ def test_help_is_light_and_complete() -> None:
     for option in [
         "--input",
         "--pattern",
+        "--manifest",
         "--output",
         "--fresh",
+        "--retry-rejected",
         "--backend",
         "--cluster",
         "--workers",

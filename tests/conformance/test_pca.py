@@ -1,5 +1,6 @@
 """One PCA, whichever engine computes it: compared with scikit-learn on the features that were written."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from conftest import SAMPLE, Engine, report, table, vectors
+from conftest import SAMPLE, Engine, cli, report, table, vectors
 from fruits.errors import BadArgument, RunFailed
 
 
@@ -120,6 +121,61 @@ def test_projection_of_another_run(engine: Engine, images: Path, tmp_path: Path)
     expected = (vectors(tmp_path / "projected", "features") - fitted["mean"]) @ fitted["components"].T
     assert np.abs(vectors(tmp_path / "projected", "pca") - expected).max() < 1e-4
     assert (tmp_path / "projected" / "projection.npz").read_bytes() == (tmp_path / "fitted" / "projection.npz").read_bytes()
+
+
+def captured(features: np.ndarray, npz: dict[str, np.ndarray]) -> float:
+    """1 - |x - mean - reconstruction|^2 / |x - mean|^2 of scaled features, by the book."""
+    centred = (features.astype(np.float64) - npz["mean"]) * npz["scale"]
+    rest = centred - centred @ npz["components"].T @ npz["components"]
+    return float(1 - (rest**2).sum() / (centred**2).sum())
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_how_much_of_another_folder_a_projection_captures(engine: Engine, images: Path, tmp_path: Path, standardize: bool) -> None:
+    first = engine.run(input=images, output=tmp_path / "fitted", components=6, standardize=standardize)
+    assert first.captured is None
+    npz = tmp_path / "fitted" / "projection.npz"
+    engine.run(input=SAMPLE / "Tomato 1", output=tmp_path / "projected", projection=npz, chunk_size=2, uncentred=True)
+    found = report(tmp_path / "projected")["captured"]
+    expected = captured(vectors(tmp_path / "projected", "features"), stored(tmp_path / "fitted"))
+    print(f"{engine.name}: {found}")
+    assert 0 < expected < 0.9 * first.explained_variance[-1]
+    assert abs(found["share"] - expected) < 1e-9
+    assert (found["images"], found["new"], found["refit_advised"]) == (5, True, True)
+    assert abs(found["when_fitted"] - first.explained_variance[-1]) < 1e-12
+    assert [note for note in report(tmp_path / "projected")["notes"] if "fit a new one, this is below 95% of it" in note]
+    # Of the images on which it was fitted it captures what it explains of them.
+    same = engine.run(input=images, output=tmp_path / "same", projection=npz).captured
+    assert same is not None
+    assert abs(same.share - first.explained_variance[-1]) < 1e-6
+    assert not same.refit_advised
+
+
+def test_the_projection_of_the_first_run_is_kept(engine: Engine, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "r", components=6, chunk_size=7)
+    before, fitted = table(tmp_path / "r", "pca"), dict(stored(tmp_path / "r"))
+    (images / "new").mkdir()
+    for photo in sorted((SAMPLE / "Tomato 1").iterdir())[:3]:
+        shutil.copy(photo, images / "new")
+    sorted(images.glob("*/*.jpg"))[0].unlink()  # so that a chunk that was fitted is carried over, and is not new for that
+    job = {"input": images, "output": tmp_path / "r", "projection": tmp_path / "r" / "projection.npz"}
+    done = engine.run(**job)
+    after = table(tmp_path / "r", "pca")
+    new = after["path"].str.contains("/new/")
+    assert (done.images.reused, new.sum()) == (13, 3)
+    # The last digit depends on how many rows are multiplied at a time.
+    assert np.allclose(np.stack(after["pca_features"][~new]), np.stack(before["pca_features"][1:]), atol=1e-5)
+    assert done.captured is not None
+    assert (done.captured.images, done.captured.new) == (3, True)
+    assert abs(done.captured.share - captured(vectors(tmp_path / "r", "features")[new], fitted)) < 1e-9
+    assert cli("validate", tmp_path / "r").returncode == 0
+    assert engine.run(**job) == done  # nothing to do
+    refitted = engine.run(input=images, output=tmp_path / "r", components=6)
+    assert refitted.captured is None
+    assert not [note for note in refitted.notes if "anew" in note]  # of the same images: another projection was asked for
+    sorted(images.glob("*/*.jpg"))[0].unlink()
+    notes = engine.run(input=images, output=tmp_path / "r", components=6).notes
+    assert [note for note in notes if note.startswith("the PCA is fitted anew over all 15 images: its vectors cannot be compared")]
 
 
 def test_a_projection_must_be_one_and_fit(engine: Engine, images: Path, tmp_path: Path) -> None:

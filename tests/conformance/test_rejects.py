@@ -1,5 +1,6 @@
 """A bad image is a row with a reason, on every engine, and the run goes on."""
 
+import json
 import os
 import shutil
 import socket
@@ -159,3 +160,51 @@ def test_what_is_no_image_is_counted_as_ignored(engine: Engine, images: Path, tm
     assert counts.images.found == 14
     assert counts.images.ignored == {"left behind by file systems": 2, "of other names": 2}
     assert counts.linked_folders == ([str(images / "linked folder")] if engine.place == "local" else [])
+
+
+@pytest.mark.local("the command reads where the test's folder is")
+def test_the_list_of_rejected_images(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    images, expected = hostile
+    many = [images / f"many{number:02d}.jpg" for number in range(12)]
+    for file in many:
+        file.touch()
+    (images / "escape \x1b[31m.jpg").touch()
+    job = {"input": images, "output": tmp_path / "r", "max_file_bytes": 100_000, "features_only": True, "chunk_size": 5}
+    with pytest.raises(RunFailed, match="more than --max-rejected"):
+        engine.run(**job, max_rejected=0.1)
+    unfinished = json.loads(cli("rejected", tmp_path / "r", "--json").stdout)
+    engine.run(**job)
+    listed = json.loads(cli("rejected", tmp_path / "r", "--json").stdout)
+    assert listed == unfinished
+    assert {row["path"].rpartition("/")[2]: row["reason"] for row in listed if "bad ones" in row["path"]} == expected
+    assert [(row["reason"], row["path"]) for row in listed] == sorted((row["reason"], row["path"]) for row in listed)
+    assert set(listed[0]) == {"path", "label", "reason", "detail"}
+    shown = cli("rejected", tmp_path / "r").stdout
+    assert f"{tmp_path / 'r'}: {len(expected) + 13} images rejected" in shown
+    assert "\nempty: 14\n" in shown
+    assert "  and 4 more: --paths or --json has all" in shown
+    assert "\x1b" not in shown
+    assert "--retry-rejected" in shown
+    paths = cli("rejected", tmp_path / "r", "--reason", "too-many-pixels", "--reason", "too-large", "--paths").stdout.splitlines()
+    assert [path.rpartition("/")[2] for path in paths] == ["large.jpg", "bomb.jpg", "line.jpg"]
+    unknown = cli("rejected", tmp_path / "r", "--reason", "ugly")
+    assert (unknown.returncode, "the reasons are: empty, too-large" in unknown.stderr) == (2, True)
+    nothing = cli("rejected", images)
+    assert (nothing.returncode, "no run has got anywhere there" in nothing.stderr) == (2, True)
+
+
+@pytest.mark.local("local permissions")
+def test_a_right_that_is_given_back(backend: str, images: Path, tmp_path: Path) -> None:
+    """Neither size nor modification time tells that a file can be read again: it takes --retry-rejected."""
+    locked = sorted(images.glob("*/*.jpg"))[:2]
+    for file in locked:
+        file.chmod(0)
+    job = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--features-only", "--json")
+    first = cli(*job, cwd=tmp_path, under=WITHOUT_OVERRIDE)
+    assert json.loads(first.stdout)["rejected_by_reason"] == {"access-denied": 2}
+    for file in locked:
+        file.chmod(0o600)
+    again = cli(*job, cwd=tmp_path, under=WITHOUT_OVERRIDE)
+    assert json.loads(again.stdout)["finished"] == json.loads(first.stdout)["finished"]  # nothing to do
+    retried = json.loads(cli(*job, "--retry-rejected", cwd=tmp_path, under=WITHOUT_OVERRIDE).stdout)
+    assert (retried["images"]["rejected"], retried["images"]["to_do"], retried["images"]["reused"]) == (0, {"rejected before": 2}, 12)

@@ -109,11 +109,13 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
     assert len(rejected(tmp_path / "r")) == 0
     assert cli("validate", tmp_path / "r").returncode == 0
-    for leftover in ("features", "pca", "_fruits/markers", "_fruits/rejects"):
-        stems = {path.name.split(".")[0].split("-")[0] for path in (tmp_path / "r" / leftover).iterdir()}
-        assert stems <= {
-            file["name"].split("/")[1].split(".")[0] for file in report(tmp_path / "r")["files"] if "features/" in file["name"]
-        }
+    listed = {file["name"] for file in report(tmp_path / "r")["files"]}
+    for part in ("features", "pca"):
+        assert {f"{part}/{path.name}" for path in (tmp_path / "r" / part).iterdir()} <= listed
+    assert not list((tmp_path / "r" / "_fruits" / "rejects").iterdir())
+    markers = [json.loads(path.read_bytes()) for path in (tmp_path / "r" / "_fruits" / "markers").iterdir()]
+    keys = [key for marker in markers for key, _, _ in marker["files"]]
+    assert sorted(keys) == [photo.relative_to(images).as_posix() for photo in photos[1:]]
 
 
 @pytest.mark.parametrize("damage", ["altered", "short", "missing", "marker"])
@@ -133,6 +135,7 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
         marker.write_bytes(marker.read_bytes()[:-40])
     done = engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
     assert done.images.reused == 7
+    assert done.images.to_do == {"new" if damage == "marker" else "results damaged": 7}
     assert np.array_equal(vectors(tmp_path / "r", "features"), undisturbed)
     assert cli("validate", tmp_path / "r").returncode == 0
 
