@@ -20,19 +20,23 @@ from fruits import export
 from fruits.backend import Backend, Settings, YarnSettings
 from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, RunFailed
+from fruits.failures import completed
 from fruits.featurize import FeaturizeTask, featurize_chunk
+from fruits.images import Input
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, fingerprint
 from fruits.listing import Listing, list_images, rows
 from fruits.marker import ChunkDone, Marker, reusable
 from fruits.model import FEATURES, check_installed
 from fruits.observer import Advance, Nobody, Observer
 from fruits.pca import Projection
-from fruits.plan import cut, write_plan
+from fruits.plan import Chunk, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
 from fruits.report import STAGES, ImageCounts, RunReport, Stage, WorkerShare, now
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
 from fruits.versions import check_nodes
+
+WITNESSES = 16  # images by which a worker finds out whether the input answers at all
 
 
 def run(job: Job, *, session: Any = None, observer: Observer | None = None) -> RunReport:
@@ -281,18 +285,23 @@ class _Run:
             self.stages["featurize"] = Stage("featurize", 0.0, 0)
             return done  # in order already
         task = FeaturizeTask(
-            input=job.input,
+            images=Input(job.input, job.max_pixels, job.max_file_bytes, ready.listing.spread(WITNESSES)),
             output=job.output,
             fingerprint=ready.fingerprints["features"],
             engine=job.engine,
             batch_size=job.effective_batch_size,
-            max_pixels=job.max_pixels,
-            max_file_bytes=job.max_file_bytes,
+            chunk_seconds=job.chunk_timeout,
             provenance=self._provenance(),
         )
+
+        def named(number: int) -> str:
+            chunk = Chunk(ready.pending.slice(ready.cuts[number], ready.cuts[number + 1] - ready.cuts[number]))
+            return f"chunk {chunk.name(task.fingerprint)} (from {chunk.rows[0][0]})"
+
         with self._stage("featurize", ready.pending.num_rows) as advance:
             write_plan(ready.results.folder, ready.pending, ready.cuts)
-            for chunk in backend.map(partial(featurize_chunk, task), range(len(ready.cuts) - 1)):
+            chunks = range(len(ready.cuts) - 1)
+            for _, chunk in completed(backend, partial(featurize_chunk, task), chunks, named, self._note):
                 advance(chunk.images, chunk.rejected)
                 done.append(chunk)
         return sorted(done, key=lambda chunk: chunk.first)
@@ -359,9 +368,9 @@ class _Run:
         images = {chunk.features.name: chunk.featurized for chunk in done if chunk.features}
         pca: dict[str, StoredFile] = {}
         with self._stage("project", sum(images.values())) as advance:
-            for name, file in backend.map(partial(project_chunk, task), features):
-                advance(images[name], 0)
-                pca[name] = file
+            for of, file in completed(backend, partial(project_chunk, task), features, lambda file: file.name, self._note):
+                advance(images[of.name], 0)
+                pca[of.name] = file
         return [pca[file.name] for file in features]
 
     def _export(self, done: Sequence[ChunkDone], projection: Projection | None, pca: list[StoredFile]) -> list[StoredFile]:

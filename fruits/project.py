@@ -23,14 +23,14 @@ class ProjectTask:
     provenance: Mapping[str, Any]
 
 
-def project_chunk(task: ProjectTask, features: StoredFile) -> tuple[str, StoredFile]:
-    """Writes the pca_features of one file of features; returns the name of that and the new file."""
+def project_chunk(task: ProjectTask, features: StoredFile) -> StoredFile:
+    """Writes the pca_features of one file of features; returns the new file."""
     output = Folder(task.output)
     rows = schemas.read(output, features.name)
     projected = _projection(task.output, task.projection).apply(schemas.matrix(rows["features"]), task.uncentred)
     chunk = features.name.rpartition("/")[2].removesuffix(".parquet")
     columns = (rows["path"], rows["label"], schemas.vectors(projected))
-    return features.name, schemas.write(output, f"{PCA_FOLDER}/{chunk}-{task.tag}.parquet", schemas.PCA, columns, task.provenance)
+    return schemas.write(output, f"{PCA_FOLDER}/{chunk}-{task.tag}.parquet", schemas.PCA, columns, task.provenance)
 
 
 @cache
