@@ -46,6 +46,7 @@ POLL_SECONDS = 0.1
 CONNECT_SECONDS = 10
 GIB = 2**30
 PCA_ATTEMPTS = 10
+DIED = (f"workers died {TASK_ATTEMPTS} times at the same task: most often they ran out of memory", "use fewer --workers")
 # Which task failed for good: where its worker died in Spark's words, where its function raised in ours.
 _TASK = re.compile(r"Task (\d+) in stage \S+ failed \d+ times|^item (\d+) of the job$", re.MULTILINE)
 
@@ -173,7 +174,8 @@ class SparkBackend:
             if not (found := _TASK.search(str(failed))):
                 raise RunFailed(f"Spark's job failed: {_reason(failed)}", "the same command goes on where this run stopped") from failed
             number = int(found[1] or found[2])
-            yield GaveUp(items[number], f"a task failed {TASK_ATTEMPTS} times: {_reason(failed)}", "")
+            died = "Python worker exited unexpectedly" in str(failed)
+            yield GaveUp(items[number], *(DIED if died else (f"a task failed {TASK_ATTEMPTS} times: {_reason(failed)}", "")))
             items = [item for position, item in enumerate(items) if position not in done and position != number]
 
     def _job(

@@ -205,19 +205,20 @@ class _Run:
             self._note(f"linked folder not followed: {folder}")
         if ready.complete is not None:
             return ready.complete
-        ready.results.begin()
+        ready.results.begin(ready.backend.name, [marker.done.chunk for marker in ready.reused], self.observer.note)
         try:
             return self._work(started)
-        except OSError as failed:
+        except BaseException as failed:
             with suppress(OSError):  # the same fault again, most likely
                 ready.results.withdraw()
+            if not isinstance(failed, OSError):
+                raise
             where = failed.filename or ready.job.output
             raise RunFailed(
                 f"{where}: {failed.strerror or failed}", "mend that; the same command goes on where this run stopped"
             ) from failed
-        except BaseException:
-            ready.results.withdraw()
-            raise
+        finally:
+            ready.results.end()
 
     def _work(self, started: str) -> RunReport:
         ready = self.prepared
@@ -302,6 +303,7 @@ class _Run:
             write_plan(ready.results.folder, ready.pending, ready.cuts)
             chunks = range(len(ready.cuts) - 1)
             for _, chunk in completed(backend, partial(featurize_chunk, task), chunks, named, self._note):
+                ready.results.lease.check_last_look()
                 advance(chunk.images, chunk.rejected)
                 done.append(chunk)
         return sorted(done, key=lambda chunk: chunk.first)
