@@ -1,17 +1,24 @@
 """Faults in the middle of a run: what hangs is rejected, what fails is tried again, and what fails for good leaves all else usable."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from conftest import Engine, expected_features, rejected, report, table, vectors
+from conftest import SAMPLE, WITHOUT_OVERRIDE, Engine, cli, expected_features, rejected, report, table, vectors
+from fruits import Job, run
 from fruits import backend as backends
 from fruits.backend import GaveUp, Settings, Workers
 from fruits.errors import RunFailed
@@ -60,12 +67,83 @@ def test_an_input_that_is_gone_as_a_whole_is_no_fault_of_its_files(engine: Engin
     assert engine.run(input=images, output=tmp_path / "r", features_only=True).images.featurized == 14
 
 
+@contextmanager
+def disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.local("a full disk of this machine")
+def test_a_full_disk(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    with disk(tmp_path / "disk", "1m"):
+        results = tmp_path / "disk" / "r"
+        ended = cli("--backend", backend, "--output", results, "--chunk-size", "16", "--features-only")
+        committed = len(list(results.glob("_fruits/markers/*")))
+        free = shutil.disk_usage(results).free
+        print(f"{backend}: {committed} of 21 chunks before the disk was full, {free} bytes are free: {ended.stderr}")
+        assert free < 100_000
+        assert ended.returncode == 1
+        assert "No space left on device" in ended.stderr
+        assert "make room there; the same command goes on where this run stopped" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert 0 < committed < 21
+        subprocess.run(["mount", "-o", "remount,size=16m", tmp_path / "disk"], check=True)
+        assert_goes_on(request.getfixturevalue(backend), SAMPLE, results)
+
+
+@pytest.mark.local("local permissions")
+@pytest.mark.parametrize("lost", ["output", "input"])
+def test_a_right_that_is_lost_in_mid_run(backend: str, lost: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    images, results = tmp_path / "images", tmp_path / "r"
+    shutil.copytree(SAMPLE, images)
+    markers = results / "_fruits" / "markers"
+    locked = [markers, results / "features"] if lost == "output" else [images]
+    arguments = ["--backend", backend, "--input", images, "--output", results, "--chunk-size", "16", "--features-only"]
+    command = [*WITHOUT_OVERRIDE, sys.executable, "-m", "fruits", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_for_a_marker(markers, process)
+        for folder in locked:
+            folder.chmod(0o555 if lost == "output" else 0)
+        said, _ = process.communicate(timeout=120)
+    probe = subprocess.run([*WITHOUT_OVERRIDE, "touch", str(locked[0] / "x")], capture_output=True, text=True, check=False)
+    assert "Permission denied" in probe.stderr  # the fault is there
+    for folder in locked:
+        folder.chmod(0o755)
+    print(f"{backend}: {len(list(markers.iterdir()))} of 21 chunks before the right was lost: {said}")
+    assert process.returncode == 1
+    assert "Permission denied" in said
+    assert "ask for the right to it; the same command goes on where this run stopped" in said
+    assert "Traceback" not in said
+    assert not list((results / "_fruits" / "rejects").glob("*"))
+    assert_goes_on(request.getfixturevalue(backend), images, results)
+
+
+def wait_for_a_marker(markers: Path, process: "subprocess.Popen[str]") -> None:
+    patience = time.monotonic() + 150
+    while not list(markers.glob("*.json")):
+        assert process.poll() is None, "the run ended before its first chunk was committed"
+        assert time.monotonic() < patience
+        time.sleep(0.01)
+
+
+def assert_goes_on(session: Any, images: Path, results: Path) -> None:
+    """The same job reuses what is committed, and nothing is missing, doubled or rejected."""
+    committed = len(list(results.glob("_fruits/markers/*")))
+    again = run(Job(input=str(images), output=str(results), features_only=True, chunk_size=16), session=session)
+    assert again.images.reused > 16 * (committed - 2)
+    photos = sorted(str(photo) for photo in images.glob("*/*.jpg"))
+    assert table(results, "features")["path"].tolist() == photos
+    assert np.array_equal(vectors(results, "features"), expected_features(photos))
+
+
 def chunk_names(engine: Engine, images: Path, output: Path) -> dict[str, str]:
     """The chunk of 5 that begins with a file, by that file, as an undisturbed run names it."""
     engine.run(input=images, output=output, features_only=True, chunk_size=5)
     paths = {path.stem: path for path in (output / "features").iterdir()}
-    import pyarrow.parquet as pq
-
     return {pq.read_table(path)["path"][0].as_py(): name for name, path in paths.items()}
 
 

@@ -14,13 +14,14 @@ import pytest
 
 from conftest import Engine, cli
 from fruits.errors import OutputInUse, RunFailed
+from leases import ELSEWHERE, holder, let_go, one_of_many, told
 
 
 @pytest.mark.local("a driver of its own, which opens a session of its own")
 def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_path: Path) -> None:
     arguments = ["--backend", backend, "--chunk-size", "8", "--features-only", "--output", str(tmp_path / "r")]
     with subprocess.Popen([sys.executable, "-m", "fruits", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
-        patience = time.monotonic() + 60
+        patience = time.monotonic() + 150
         while not list((tmp_path / "r").glob("_fruits/markers/*.json")):
             assert first.poll() is None
             assert time.monotonic() < patience
@@ -59,45 +60,11 @@ def test_a_lease_that_is_lost_in_mid_run(engine: Engine, images: Path, tmp_path:
     assert own.with_name("lease-2.json").exists()
 
 
-HOLDER = """
-import sys
-from fruits import lease
-from fruits.errors import FruitsError
-from fruits.storage import Folder
-lease.RENEWAL_SECONDS, lease.PATIENCE_SECONDS, lease._LOOK_SECONDS = 0.2, 2.0, 0.1
-held = lease.Lease(Folder(sys.argv[1]), "dask", lambda text: print("note:", text, flush=True))
-try:
-    held.acquire()
-    print("held", flush=True)
-    sys.stdin.readline()
-    held.check()
-    held.release()
-    print("released", flush=True)
-except FruitsError as error:
-    print(type(error).__name__, error.message, flush=True)
-"""
-ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")  # where numbers of processes mean nothing here
-
-
-def holder(folder: Path, *under: str) -> "subprocess.Popen[str]":
-    command = [*under, sys.executable, "-c", HOLDER, str(folder)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def told(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
-
-
-def let_go(process: "subprocess.Popen[str]") -> str:
-    return process.communicate("\n", timeout=60)[0]
-
-
 @pytest.mark.local("needs no engine")
 def test_a_lease_of_another_machine_that_changes_is_alive(tmp_path: Path) -> None:
-    with holder(tmp_path, *ELSEWHERE) as there:
+    with holder(str(tmp_path), *ELSEWHERE) as there:
         assert told(there) == "held\n"
-        with holder(tmp_path) as here:
+        with holder(str(tmp_path)) as here:
             assert "waiting up to 2 s for a sign of life" in told(here)
             assert f"OutputInUse {tmp_path} is in use by a run of root" in told(here)
         assert let_go(there) == "released\n"
@@ -107,11 +74,11 @@ def test_a_lease_of_another_machine_that_changes_is_alive(tmp_path: Path) -> Non
 @pytest.mark.local("needs no engine")
 def test_a_lease_of_another_machine_that_does_not_change_is_taken_over(tmp_path: Path) -> None:
     """Its holder is only stopped: when it goes on it finds that out."""
-    with holder(tmp_path, *ELSEWHERE) as there:
+    with holder(str(tmp_path), *ELSEWHERE) as there:
         assert told(there) == "held\n"
         os.killpg(there.pid, signal.SIGSTOP)
         started = time.monotonic()
-        with holder(tmp_path) as here:
+        with holder(str(tmp_path)) as here:
             assert "waiting up to 2 s for a sign of life" in told(here)
             assert told(here) == "note: no sign of life in 2 s: going on in its place\n"
             assert told(here) == "held\n"
@@ -123,11 +90,11 @@ def test_a_lease_of_another_machine_that_does_not_change_is_taken_over(tmp_path:
 
 @pytest.mark.local("needs no engine")
 def test_a_dead_process_is_known_at_once(tmp_path: Path) -> None:
-    with holder(tmp_path) as killed:
+    with holder(str(tmp_path)) as killed:
         assert told(killed) == "held\n"
         killed.kill()
         killed.wait()
-        with holder(tmp_path) as here:
+        with holder(str(tmp_path)) as here:
             assert f"(process {killed.pid}, dask)" in told(here)
             assert told(here) == "held\n"
             let_go(here)
@@ -136,18 +103,10 @@ def test_a_dead_process_is_known_at_once(tmp_path: Path) -> None:
 @pytest.mark.local("needs no engine")
 def test_of_many_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
     """On a folder that a dead run held."""
-    with holder(tmp_path) as killed:
+    with holder(str(tmp_path)) as killed:
         told(killed)
         killed.kill()
-    trying = [holder(tmp_path) for _ in range(6)]
-    said = []
-    for process in trying:
-        while (line := told(process)).startswith("note"):
-            pass
-        said.append(line.split()[0])
-    assert sorted(said) == ["OutputInUse"] * 5 + ["held"]
-    for process in trying:
-        let_go(process)
+    one_of_many(str(tmp_path))
 
 
 @pytest.mark.local("needs no engine")
