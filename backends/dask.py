@@ -14,7 +14,7 @@ from dask.delayed import delayed
 from distributed import CancelledError, Client, Future, LocalCluster, as_completed
 from distributed.scheduler import KilledWorker
 
-from fruits.backend import Item, Result, Settings, task_name
+from fruits.backend import GaveUp, Item, Result, Settings, task_name
 from fruits.errors import BadArgument, MissingPackage, RunFailed
 from fruits.features import read_features
 from fruits.machine import cores
@@ -31,7 +31,8 @@ CONNECT_SECONDS = 10
 # tsqr stacks the R of each block, 1280 rows of it: blocks with fewer rows than some times that would not get smaller.
 BLOCK_ROWS = 8192
 # The statistical profiler of the workers interrupts them every 10 ms, for a page that nobody looks at.
-CONFIGURATION: dict[str, Any] = {"distributed.worker.profile.enabled": False}
+# A worker holds the task that it runs and no other: one that waited there would be blamed for each death of the worker, and given up.
+CONFIGURATION: dict[str, Any] = {"distributed.worker.profile.enabled": False, "distributed.scheduler.worker-saturation": 1.0}
 # YARN alone watches the memory of its containers, and says so when one has too much: a worker that paused instead would wait for ever.
 ON_YARN: dict[str, Any] = {"distributed.worker.memory.pause": False, "distributed.worker.memory.terminate": False}
 # Ctrl-C in a terminal reaches the workers too; the driver ends them.
@@ -145,13 +146,15 @@ class DaskBackend:
     def _address(self) -> str:
         return str(self.client.scheduler_info(n_workers=0)["address"])
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | GaveUp[Item]]:
         futures = self.client.map(function, items, pure=False, retries=RETRIES, key=f"fruits-{task_name(function)}")
+        item_of = dict(zip((future.key for future in futures), items, strict=True))
         try:
             for future in as_completed(futures):
-                if future.status != "finished":
-                    raise self._failed(future)
-                yield future.result()
+                if future.status == "finished":
+                    yield future.result()
+                else:
+                    yield self._gave_up(item_of[future.key], future)
                 future.release()
         finally:
             self.client.cancel(futures)
@@ -173,15 +176,17 @@ class DaskBackend:
                     mean, scale = np.asarray(pca.mean_), np.ones(FEATURES)
                 return FittedAxes(mean, scale, np.asarray(pca.components_), np.asarray(pca.explained_variance_ratio_))
         except (KilledWorker, MemoryError, OSError, ValueError, CancelledError) as failed:
-            raise self._lost() or _failed(failed) from failed
+            what, advice = _why(failed)
+            raise self._lost() or RunFailed(what, advice or "the same command goes on where this run stopped") from failed
 
-    def _failed(self, future: "Future[Any]") -> RunFailed:
+    def _gave_up(self, item: Item, future: "Future[Any]") -> GaveUp[Item]:
+        """Raises `RunFailed` where the whole cluster is gone."""
         if future.status == "cancelled":
-            return self._lost() or RunFailed("the scheduler cancelled the work", "the same command goes on where this run stopped")
+            raise self._lost() or RunFailed("the scheduler cancelled the work", "the same command goes on where this run stopped")
         cause = future.exception()
-        failed = (self._lost() if isinstance(cause, KilledWorker) else None) or _failed(cause)
-        failed.__cause__ = cause
-        return failed
+        if isinstance(cause, KilledWorker) and (lost := self._lost()):
+            raise lost from cause
+        return GaveUp(item, *_why(cause))
 
     def _lost(self) -> RunFailed | None:
         """Why the cluster has ended under the work, where it has."""
@@ -233,9 +238,8 @@ def _grouped(features: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, in
         yield group
 
 
-def _failed(cause: BaseException) -> RunFailed:
+def _why(cause: BaseException) -> tuple[str, str]:
+    """What happened, and what to do about it."""
     if isinstance(cause, KilledWorker):
-        return RunFailed(f"workers died {RETRIES + 1} times at the same task: most often they ran out of memory", "use fewer --workers")
-    return RunFailed(
-        f"a task failed {RETRIES + 1} times: {type(cause).__name__}: {cause}", "the same command goes on where this run stopped"
-    )
+        return f"workers died {RETRIES + 1} times at the same task: most often they ran out of memory", "use fewer --workers"
+    return f"a task failed {RETRIES + 1} times: {type(cause).__name__}: {cause}", ""

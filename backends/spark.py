@@ -3,10 +3,11 @@
 import logging
 import os
 import pickle
+import re
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from backends.java import java_home
 from backends.spark_on_yarn import SparkOnYarn
-from fruits.backend import Item, Result, Settings, task_name
+from fruits.backend import GaveUp, Item, Result, Settings, task_name
 from fruits.errors import BadArgument, RunFailed
 from fruits.features import read_features
 from fruits.machine import cores, memory
@@ -47,6 +48,9 @@ CONNECT_SECONDS = 10
 GIB = 2**30
 PCA_ATTEMPTS = 10
 JVM_ENDED = (Py4JNetworkError, OSError)  # what py4j raises when nobody answers any more
+DIED = (f"workers died {TASK_ATTEMPTS} times at the same task: most often they ran out of memory", "use fewer --workers")
+# Which task failed for good: where its worker died in Spark's words, where its function raised in ours.
+_TASK = re.compile(r"Task (\d+) in stage \S+ failed \d+ times|^item (\d+) of the job$", re.MULTILINE)
 
 
 class SparkBackend:
@@ -161,7 +165,25 @@ class SparkBackend:
         """The numbers from 0 as a DataFrame with a partition, so a task, for each."""
         return self.spark.range(0, count, 1, count)
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | GaveUp[Item]]:
+        """A task that failed for good ends its job, with all that runs in it: what is left of it is another job."""
+        while items:
+            done: set[int] = set()
+            failed = yield from self._job(function, items, done)
+            if failed is None:
+                return
+            if not (found := _TASK.search(str(failed))):
+                raise self._failed(failed, "Spark's job failed") from failed
+            if ended := self._ended(failed):
+                raise ended from failed
+            number = int(found[1] or found[2])
+            yield GaveUp(items[number], *self._why(failed))
+            items = [item for position, item in enumerate(items) if position not in done and position != number]
+
+    def _job(
+        self, function: Callable[[Item], Result], items: Sequence[Item], yielded: set[int]
+    ) -> Generator[Result, None, Exception | None]:
+        """Yields results and puts the numbers of their items into `yielded`; returns why the job failed, where it did."""
         context = self.spark.sparkContext
 
         # These two are pickled by value, because they are not at the top of a module: workers need `fruits`, not `backends`.
@@ -179,7 +201,13 @@ class SparkBackend:
 
         def work(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
             for numbers in batches:
-                done = [pickle.dumps(function(items[number])) for number in numbers]
+                done = []
+                for number in numbers:
+                    try:
+                        done.append(pickle.dumps(function(items[number])))
+                    except BaseException as raised:
+                        raised.add_note(f"item {number} of the job")  # Spark tells of an exception's words only
+                        raise
                 arrived.add(list(zip(numbers.tolist(), done, strict=True)))
                 yield pd.Series(done)
 
@@ -199,7 +227,6 @@ class SparkBackend:
 
         ended = Event()  # not Thread.join: interrupted by Ctrl-C that takes a running thread for an ended one
         InheritableThread(target=collect, daemon=True).start()
-        yielded: set[int] = set()
 
         def new(results: Sequence[tuple[int, bytes]]) -> Iterator[Result]:
             for number, result in results:
@@ -213,21 +240,32 @@ class SparkBackend:
                 results = arrived.value
                 yield from new(results[seen:])
                 seen = len(results)
-            if failure:
-                raise self._failed(failure[0], f"a task failed {TASK_ATTEMPTS} times") from failure[0]
+            yield from new(arrived.value[seen:])
             yield from new([(row.id, bytes(row.result)) for row in collected])
+            return failure[0] if failure else None
         finally:
             if not ended.is_set():
                 context.cancelJobGroup(group)
                 ended.wait()
 
     def _failed(self, failed: Exception, what: str) -> RunFailed:
+        return self._ended(failed) or RunFailed(f"{what}: {_reason(failed)}", "the same command goes on where this run stopped")
+
+    def _ended(self, failed: Exception) -> RunFailed | None:
+        """Why nothing goes on, where it is not only one task that failed."""
         if isinstance(failed, JVM_ENDED):
             return RunFailed(
                 "Spark's JVM has ended: it was killed, or ran out of memory", "the same command goes on where this run stopped"
             )
-        lost = self._yarn.lost(str(failed)) if self._yarn else None
-        return lost or RunFailed(f"{what}: {_reason(failed)}", "the same command goes on where this run stopped")
+        return self._yarn.ended(str(failed)) if self._yarn else None
+
+    def _why(self, failed: Exception) -> tuple[str, str]:
+        """What happened to a task each time, and what to do about it."""
+        if self._yarn and (lost := self._yarn.executor_lost(str(failed))):
+            return lost
+        if "Python worker exited unexpectedly" in str(failed):
+            return DIED
+        return f"a task failed {TASK_ATTEMPTS} times: {_reason(failed)}", ""
 
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
         urls = [url for url, _ in features]

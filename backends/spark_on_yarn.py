@@ -162,8 +162,8 @@ class SparkOnYarn:
             "environment": self._environment.description,
         }
 
-    def lost(self, said: str) -> RunFailed | None:
-        """Why executors are gone, if it was that: `said` is Spark's message of a job that failed, with YARN's words in it."""
+    def ended(self, said: str) -> RunFailed | None:
+        """Why Spark's work cannot go on, if YARN ended it: `said` is Spark's message of a job that failed, with YARN's words in it."""
         if memory := MEMORY.search(said):
             return RunFailed(
                 f"a container of {self._plan.size.memory} MiB exceeded its memory: {in_one_line(memory[0])}",
@@ -172,13 +172,18 @@ class SparkOnYarn:
         name = self._manager.tagged(self._tag)
         if name and (application := self._manager.application(name)).final:
             return application_ended(name, application.state, application.diagnostics)
-        if executor := EXECUTOR.search(said):
-            return RunFailed(
-                f"executors were lost with the same task each time, the last one because: {in_one_line(executor[0])}"
-                + last_lines(self._manager.log_of(self._web_address(executor["host"]), executor["container"], "stderr")),
-                f"`yarn logs -applicationId {name}` shows all that its containers said",
-            )
         return None
+
+    def executor_lost(self, said: str) -> tuple[str, str] | None:
+        """What happened to the last executor with a task that failed, and what to do, if it was that: with the end of its log."""
+        found = EXECUTOR.search(said)
+        if not found:
+            return None
+        log = self._manager.log_of(self._web_address(found["host"]), found["container"], "stderr")
+        return (
+            f"its executor was lost each time, the last one because: {in_one_line(found[0])}{last_lines(log)}",
+            f"`yarn logs -applicationId {self._manager.tagged(self._tag)}` shows all that its containers said",
+        )
 
     def _web_address(self, host: str) -> str:
         """Of the NodeManager on a host."""

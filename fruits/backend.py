@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from fruits.errors import BadArgument, MissingPackage
 
@@ -52,6 +53,15 @@ class Settings:
     yarn: YarnSettings = field(default_factory=YarnSettings)
 
 
+@dataclass(frozen=True)
+class GaveUp(Generic[Item]):
+    """An item that ended its worker, or whose function raised, at each of a bounded number of attempts: why, and what to do."""
+
+    item: Item
+    cause: str
+    advice: str
+
+
 class Backend(Protocol):
     """An engine that distributes work: a session, a map and a fit.
 
@@ -78,11 +88,10 @@ class Backend(Protocol):
     def remote(self) -> bool:
         """Whether the workers' Python may be another than this one: they were started elsewhere."""
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yields `function(item)` for each item, in the order in which they end.
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result | GaveUp[Item]]:
+        """Yields `function(item)` for each item, in the order in which they end, and `GaveUp` for one that the engine gave up.
 
-        `function`, items and results are picklable and small. An item whose function raises is tried again a bounded number of times;
-        then `RunFailed` is raised with the cause.
+        `function`, items and results are picklable and small. Raises `RunFailed` when the engine itself has ended.
         """
 
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> "FittedAxes":
@@ -93,9 +102,10 @@ class Backend(Protocol):
 
 
 def task_name(function: Callable[..., Any]) -> str:
-    """What the engine's web pages call the tasks of a function, which may be partially applied."""
-    name: str = getattr(function, "func", function).__name__
-    return name
+    """What the engine's web pages call the tasks of a function, which may be partially applied, and given to another."""
+    while isinstance(function, partial):
+        function = function.args[0] if callable(function.args[0]) else function.func
+    return function.__name__
 
 
 class Entry(NamedTuple):

@@ -82,7 +82,7 @@ class Memory(click.ParamType[int]):
 @click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
 @click.option_panel(
     "Reading images",
-    options=["--engine", "--batch-size", "--chunk-size", "--max-pixels", "--max-file-bytes", "--max-rejected"],
+    options=["--engine", "--batch-size", "--chunk-size", "--chunk-timeout", "--max-pixels", "--max-file-bytes", "--max-rejected"],
 )
 @click.option_panel("Talking", options=["--dry-run", "--json", "--log-level", "--version", "--help"])
 @click.option("--input", metavar="URL", help="Folder of images, searched recursively. [default: the bundled sample]")
@@ -154,6 +154,12 @@ class Memory(click.ParamType[int]):
     type=int,
     metavar="N",
     help="Images that are committed at a time, or what is done in 20 s. [default: 64 to 2048, by images and workers]",
+)
+@click.option(
+    "--chunk-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="A chunk that takes longer is done again file by file, and a file that hangs is rejected. [default: 300]",
 )
 @click.option(
     "--max-pixels",

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     ACCESS_DENIED = "access-denied"
     NOT_A_FILE = "not-a-file"  # a socket, a pipe, a device
     BAD_NAME = "bad-name"  # the name is not UTF-8
+    TIMEOUT = "timeout"  # reading or decoding it took longer than it may
 
 
 class Rejected(Exception):

@@ -3,7 +3,7 @@
 FruitsError
 ├── BadArgument        refused before anything starts          exit code 2
 │   ├── MissingPackage     an engine that is not installed
-│   └── OutputInUse        the output holds something else
+│   └── OutputInUse        the output holds something else, or another run has it
 └── RunFailed          a run that began and could not end well exit code 1
 """
 
@@ -37,7 +37,7 @@ class MissingPackage(BadArgument):
 
 
 class OutputInUse(BadArgument):
-    """The output folder holds results of other features, or files that are not results at all."""
+    """The output folder holds results of other features, or files that are not results at all, or another run writes there."""
 
 
 class RunFailed(FruitsError):

@@ -1,46 +1,64 @@
 """What a worker does with a chunk: read, decode, infer, write the rows, then the marker. It knows no engine."""
 
+import logging
 import os
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fruits import schemas
-from fruits.decode import Reason, Rejected, decode
+from fruits.decode import Rejected
+from fruits.images import Images, Input
 from fruits.listing import Entry, label_of
 from fruits.marker import REJECTS, ChunkDone, Marker, believed, marker_name
-from fruits.model import FEATURES, SIDE, Engine, network
+from fruits.model import FEATURES, SIDE, Engine, Network, network
+from fruits.one_by_one import OneByOne
 from fruits.plan import Chunk, read_chunk
 from fruits.storage import Folder
+from fruits.timelimit import TookTooLong, within
+
+if TYPE_CHECKING:
+    from fruits.model import Pixels
 
 FEATURES_FOLDER = "features"
 # What is done by then is committed, and the rest of the chunk is left to another: a kill must not lose more than 30 s of a worker's work,
 # and neither bytes nor counts tell how long images take (a flat PNG of 40 million pixels has 131 kB and takes 0.4 s).
 COMMIT_SECONDS = 20.0
+_FILE_SECONDS = 60.0  # what passes the limits takes some seconds on a slow disk
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FeaturizeTask:
     """What all chunks of a run have in common. `provenance` goes into the metadata of the Parquet files.
 
-    `again`: what tells the names of a run that does rejected files again from those of the run that rejected them.
+
+    `chunk_seconds`: when to give up a chunk that is not done, and to do it again file by file. `again`: what tells the names of a run that
+    does rejected files again from those of the run that rejected them.
     """
 
-    input: str
+    images: Input
     output: str
     fingerprint: str
     engine: Engine
     batch_size: int
-    max_pixels: int
-    max_file_bytes: int
+    chunk_seconds: float
     provenance: Mapping[str, Any]
     again: str = ""
+
+    @property
+    def file_seconds(self) -> float:
+        """The limit of one file: a tenth of the chunk's, though a minute where the chunk has that long."""
+        return max(self.chunk_seconds / 10, min(self.chunk_seconds, _FILE_SECONDS))
 
 
 def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
@@ -55,8 +73,7 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
     if earlier := believed(output, marker_name(name), task.fingerprint):
         return earlier.done  # an engine runs a task again whose worker died after the commit
 
-    rejects: dict[int, Rejected] = {}
-    good, features = _features(task, chunk.rows, rejects)
+    good, features, rejects = _featurized(task, chunk.rows)
     if (count := len(good) + len(rejects)) < len(chunk.rows):
         chunk = Chunk(chunk.files.slice(0, count))
         name = chunk.name(task.fingerprint + task.again)
@@ -102,17 +119,43 @@ def featurize_chunk(task: FeaturizeTask, index: int) -> ChunkDone:
 def _named(task: FeaturizeTask, rows: list[Entry], chosen: Iterable[int]) -> tuple[list[str], list[str]]:
     """Paths and labels of the chosen rows."""
     keys = [rows[row][0] for row in chosen]
-    return [f"{task.input.rstrip('/')}/{key}" for key in keys], [label_of(key, task.input) for key in keys]
+    url = task.images.url
+    return [f"{url.rstrip('/')}/{key}" for key in keys], [label_of(key, url) for key in keys]
 
 
-def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """The rows that could be featurized and their features [n, 1280]; the others go to `rejects`, by row, up to where the time was up."""
+# The rows that could be featurized, their features [n, 1280], and why the others could not, by row.
+Featurized = tuple[list[int], npt.NDArray[np.float32], dict[int, Rejected]]
+Read = Callable[[Entry], "Pixels"]  # raises `Rejected`
+
+
+def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
+    """In this process; and where that takes too long again, with a process for the images that may be ended."""
     infer = network(task.engine)
+    images = Images(task.images)
+
+    def work(gave_up: threading.Event) -> Featurized:
+        end = time.monotonic() + COMMIT_SECONDS
+        return _features(task, rows, images.pixels, infer, lambda: gave_up.is_set() or time.monotonic() > end)
+
+    try:
+        return within(task.chunk_seconds, work)
+    except TookTooLong:
+        log.warning(
+            "the chunk from %s was not done within %g s: again, with %g s a file", rows[0][0], task.chunk_seconds, task.file_seconds
+        )
+    # All of it at a time, though it waits for what hangs: a rest would take as long to be found out again.
+    with OneByOne(task.images, task.file_seconds) as one_by_one:
+        return _features(task, rows, one_by_one.pixels, infer, lambda: False)
+
+
+def _features(task: FeaturizeTask, rows: list[Entry], read: Read, infer: Network, enough: Callable[[], bool]) -> Featurized:
+    """At least the first row, and those after it until there is `enough`."""
     features = np.empty((len(rows), FEATURES), np.float32)
     batch = np.empty((min(task.batch_size, len(rows)), SIDE, SIDE, 3), np.uint8)
     good: list[int] = []
+    rejects: dict[int, Rejected] = {}
     inferred = 0
-    for row, pixels in _decoded(task, rows, rejects):
+    for row, pixels in _decoded(takewhile(lambda at: not at[0] or not enough(), enumerate(rows)), read, rejects):
         batch[len(good) - inferred] = pixels
         good.append(row)
         if len(good) - inferred == len(batch):
@@ -120,32 +163,12 @@ def _features(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejecte
             inferred = len(good)
     if rest := len(good) - inferred:  # as it is: filling it up would be work for nothing
         features[inferred : len(good)] = infer(batch[:rest])
-    return good, features[: len(good)]
+    return good, features[: len(good)], rejects
 
 
-def _decoded(task: FeaturizeTask, rows: list[Entry], rejects: dict[int, Rejected]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    folder = Folder(task.input)
-    started = time.monotonic()
-    for row, (key, size, _, fault) in enumerate(rows):
-        if row and time.monotonic() - started > COMMIT_SECONDS:
-            return
+def _decoded(rows: Iterable[tuple[int, Entry]], read: Read, rejects: dict[int, Rejected]) -> Iterator[tuple[int, "npt.NDArray[np.uint8]"]]:
+    for row, entry in rows:
         try:
-            if fault:
-                raise Rejected(Reason(fault), "seen in the listing")
-            yield row, decode(_read(folder, key, size, task.max_file_bytes), task.max_pixels)
+            yield row, read(entry)
         except Rejected as rejected:
             rejects[row] = rejected
-
-
-def _read(folder: Folder, key: str, size: int, limit: int) -> bytes:
-    """A fault of this one file raises `Rejected`; any other (network, disk) is the chunk's, which is then tried again."""
-    if size > limit:
-        raise Rejected(Reason.TOO_LARGE, f"{size} bytes, the limit is {limit}")
-    try:
-        return folder.read(key)
-    except FileNotFoundError as missing:
-        raise Rejected(Reason.NOT_FOUND, "it was there when the folder was listed") from missing
-    except PermissionError as denied:
-        raise Rejected(Reason.ACCESS_DENIED, "no right to read it") from denied
-    except IsADirectoryError as folder_now:
-        raise Rejected(Reason.NOT_A_FILE, "it is a folder now") from folder_now

@@ -53,6 +53,9 @@ class HdfsFolder:
             if self._client.info(self._path(key))["size"] != size:
                 raise
 
+    def write_new(self, key: str, data: bytes) -> None:
+        self._client.upload(self._path(key), data, overwrite=False)
+
     def names(self, key: str) -> list[str]:
         """Names of the files in the folder `key`; none where it does not exist."""
         return [name for name, _, _ in self.files(key)]
@@ -139,10 +142,13 @@ class _Client(WebHDFS):  # type: ignore[misc]
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _LISTERS))
 
-    def upload(self, path: str, data: bytes | Path) -> None:
-        """The file, and what is missing above it, is its owner's alone: folders that CREATE makes have the rights of those above them."""
+    def upload(self, path: str, data: bytes | Path, overwrite: bool = True) -> None:
+        """The file, and what is missing above it, is its owner's alone: folders that CREATE makes have the rights of those above them.
+
+        Raises `FileExistsError` where there is a file that is not to be overwritten.
+        """
         self._call("MKDIRS", "put", path.rpartition("/")[0] or "/", permission="700")
-        self._call("CREATE", "put", path, data, overwrite="true", permission="600")
+        self._call("CREATE", "put", path, data, overwrite=str(overwrite).lower(), permission="600")
 
     def replace(self, path: str, target: str) -> None:
         """Renames; a file under the target's name is replaced in the same transaction of the NameNode."""
@@ -225,6 +231,8 @@ def _raise_for(answer: requests.Response, path: str) -> None:
         raise _PassingFault(f"{name}: {message}")
     if name == "AccessControlException":
         raise PermissionError(errno.EACCES, message, path)
+    if name in ("FileAlreadyExistsException", "AlreadyBeingCreatedException"):
+        raise FileExistsError(errno.EEXIST, message, path)
     if name == "FileNotFoundException":
         if "not a file" in message:
             raise IsADirectoryError(errno.EISDIR, message, path)

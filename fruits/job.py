@@ -19,6 +19,7 @@ PILLOW_MAX_PIXELS = 178_956_970
 DEFAULT_PATTERNS = ("*.jpg", "*.jpeg")
 LAUNCHERS = ("fruits", "dask-yarn")
 MAX_CHUNK_SIZE = 16_384  # 84 MB of features
+MAX_SECONDS = 604_800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Job:
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
     the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `manifest`:
-    a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused. `cluster`:
+    a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused.
+    `chunk_timeout`: seconds, after which a chunk is done again file by file, each with a limit (`FeaturizeTask.file_seconds`). `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
     `workers`: a count, or on YARN a range such as "2..20". `queue`, `environment`, `container_cores`, `container_memory` (MiB) and
     `launcher` (of Dask's workers) are YARN's. `options` go raw into the configuration of the engine that distributes the work.
@@ -48,6 +50,7 @@ class Job:
     engine: Engine = "litert"
     batch_size: int | None = None
     chunk_size: int | None = None
+    chunk_timeout: float = 300.0
     max_pixels: int = 40_000_000
     max_file_bytes: int = 64_000_000
     max_rejected: float = 1.0
@@ -106,6 +109,9 @@ class Job:
             )
         if self.max_pixels > PILLOW_MAX_PIXELS:
             raise BadArgument(f"--max-pixels {self.max_pixels} is more than Pillow itself opens", f"give at most {PILLOW_MAX_PIXELS}")
+        seconds = self.chunk_timeout
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MAX_SECONDS:
+            raise BadArgument(f"--chunk-timeout {seconds!r} is no number of seconds above 0", f"give at most {MAX_SECONDS}: a week")
         if not 0 <= self.max_rejected <= 1:
             raise BadArgument(f"--max-rejected {self.max_rejected!r} is not a share", "give a number from 0 to 1")
         if self.components is None:

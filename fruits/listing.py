@@ -50,6 +50,12 @@ class Listing:
     def bytes(self) -> int:
         return int(pc.sum(self.files["size"]).as_py())
 
+    def spread(self, count: int) -> tuple[str, ...]:
+        """Keys of so many files without a fault, or of all that there are, from all over the listing."""
+        keys = self.files.filter(pc.equal(self.files["fault"], ""))["key"]
+        count = min(count, len(keys))
+        return tuple(keys[number * len(keys) // count].as_py() for number in range(count))
+
     def fingerprint(self) -> str:
         """SHA-256 of every file's key, size and version, in hexadecimal."""
         digest = hashlib.sha256()

@@ -20,7 +20,9 @@ from fruits.backend import Backend, Settings, YarnSettings
 from fruits.carry import CarryTask, carry_chunk
 from fruits.cluster import place, worker_environment
 from fruits.errors import BadArgument, RunFailed
+from fruits.failures import SomeFailed, completed
 from fruits.featurize import FeaturizeTask, featurize_chunk
+from fruits.images import Input
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, fingerprint
 from fruits.listing import Listing
 from fruits.manifest import find_images
@@ -28,12 +30,14 @@ from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed
 from fruits.observer import Advance, Nobody, Observer
 from fruits.pca import Projection, Spread
-from fruits.plan import CARRIED, cut, write_plan
+from fruits.plan import CARRIED, Chunk, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
 from fruits.report import STAGES, Captured, ImageCounts, RunReport, Stage, WorkerShare, now
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
 from fruits.versions import check_nodes
+
+WITNESSES = 16  # images by which a worker finds out whether the input answers at all
 
 
 def run(job: Job, *, session: Any = None, observer: Observer | None = None) -> RunReport:
@@ -237,19 +241,20 @@ class _Run:
         ):
             if count:
                 self._note(f"{count} images {what}: {', '.join(names)}{', ...' if count > len(names) else ''}")
-        ready.results.begin()
+        ready.results.begin(ready.backend.name, [done.chunk for done in ready.reuse.whole], self.observer.note)
         try:
             return self._work(started)
-        except OSError as failed:
+        except BaseException as failed:
             with suppress(OSError):  # the same fault again, most likely
                 ready.results.withdraw()
+            if not isinstance(failed, OSError):
+                raise
             where = failed.filename or ready.job.output
             raise RunFailed(
                 f"{where}: {failed.strerror or failed}", "mend that; the same command goes on where this run stopped"
             ) from failed
-        except BaseException:
-            ready.results.withdraw()
-            raise
+        finally:
+            ready.results.end()
 
     def _work(self, started: str) -> RunReport:
         ready = self.prepared
@@ -320,28 +325,36 @@ class _Run:
             self.stages["featurize"] = Stage("featurize", 0.0, 0)
             return sorted(done, key=lambda chunk: chunk.first)
         task = FeaturizeTask(
-            input=job.input,
+            images=Input(job.input, job.max_pixels, job.max_file_bytes, ready.listing.spread(WITNESSES)),
             output=job.output,
             fingerprint=ready.fingerprints["features"],
             engine=job.engine,
             batch_size=job.effective_batch_size,
-            max_pixels=job.max_pixels,
-            max_file_bytes=job.max_file_bytes,
+            chunk_seconds=job.chunk_timeout,
             provenance=self._provenance(),
             again=now() if job.retry_rejected else "",
         )
-        pending, cuts = ready.pending, ready.cuts
+        pending, cuts, failure = ready.pending, ready.cuts, None
         with self._stage("featurize", pending.num_rows) as advance:
             while pending.num_rows:
                 write_plan(ready.results.folder, pending, cuts)
-                rows = dict(zip(pending["key"].take(cuts[:-1]).to_pylist(), cuts, strict=False))
                 left = np.ones(pending.num_rows, bool)
-                for chunk in backend.map(partial(featurize_chunk, task), range(len(cuts) - 1)):
-                    advance(chunk.images, chunk.rejected)
-                    done.append(chunk)
-                    left[rows[chunk.first] : rows[chunk.first] + chunk.images] = False
+                try:
+                    for number, chunk in completed(
+                        backend, partial(featurize_chunk, task), range(len(cuts) - 1), partial(_in_words, task, pending, cuts), self._note
+                    ):
+                        ready.results.lease.check_last_look()
+                        advance(chunk.images, chunk.rejected)
+                        done.append(chunk)
+                        left[cuts[number] : cuts[number] + chunk.images] = False
+                except SomeFailed as failed:
+                    failure = failure or failed
+                    for number in failed.items:
+                        left[cuts[number] : cuts[number + 1]] = False
                 pending = pending.filter(pa.array(left))  # what chunks did not get to before they had to commit
                 cuts = cut(pending["size"], backend.workers, job.chunk_size)
+        if failure:
+            raise failure
         return sorted(done, key=lambda chunk: chunk.first)
 
     def _carry(self, backend: Backend) -> list[ChunkDone]:
@@ -352,7 +365,8 @@ class _Run:
         cuts = np.cumsum([0, *(part.files.num_rows for part in parts)]).tolist()
         write_plan(ready.results.folder, pa.concat_tables([part.files for part in parts]), cuts, CARRIED)
         task = CarryTask(ready.job.input, ready.job.output, ready.fingerprints["features"])
-        return list(backend.map(partial(carry_chunk, task), [(i, part.chunk) for i, part in enumerate(parts)]))
+        items = [(number, part.chunk) for number, part in enumerate(parts)]
+        return [done for _, done in completed(backend, partial(carry_chunk, task), items, lambda item: f"chunk {item[1]}", self._note)]
 
     def _counts(self, done: Sequence[ChunkDone]) -> ImageCounts:
         """Raises `RunFailed` unless every image is accounted for, some were featurized, and not too many rejected."""
@@ -432,11 +446,11 @@ class _Run:
         pca: dict[str, StoredFile] = {}
         spreads: dict[str, Spread] = {}
         with self._stage("project", sum(images.values())) as advance:
-            for projected in backend.map(partial(project_chunk, task), features):
-                advance(images[projected.features], 0)
-                pca[projected.features] = projected.stored
+            for features_of, projected in completed(backend, partial(project_chunk, task), features, lambda file: file.name, self._note):
+                advance(images[features_of.name], 0)
+                pca[features_of.name] = projected.stored
                 if projected.spread:
-                    spreads[projected.features] = projected.spread
+                    spreads[features_of.name] = projected.spread
         if spreads:
             self._tell_captured(projection, done, spreads)
         return [pca[file.name] for file in features]
@@ -461,6 +475,12 @@ class _Run:
                 files.append(folder.write(PROJECTION, projection.npz))
             files.append(export.write_rejected(folder, [chunk.rejects for chunk in done if chunk.rejects]))
         return files
+
+
+def _in_words(task: FeaturizeTask, pending: pa.Table, cuts: list[int], number: int) -> str:
+    """A chunk of the plan, for messages."""
+    chunk = Chunk(pending.slice(cuts[number], cuts[number + 1] - cuts[number]))
+    return f"chunk {chunk.name(task.fingerprint + task.again)} (from {chunk.rows[0][0]})"
 
 
 def _shares(done: Iterable[ChunkDone]) -> list[WorkerShare]:

@@ -28,9 +28,8 @@ class ProjectTask:
 
 @dataclass(frozen=True)
 class Projected:
-    """What came of the file named `features`. `spread`: None unless measured."""
+    """What came of a file of features. `spread`: None unless measured."""
 
-    features: str
     stored: StoredFile
     spread: Spread | None
 
@@ -43,7 +42,7 @@ def project_chunk(task: ProjectTask, features: StoredFile) -> Projected:
     chunk = features.name.rpartition("/")[2].removesuffix(".parquet")
     columns = (rows["path"], rows["label"], schemas.vectors(projection.apply(vectors, task.uncentred)))
     stored = schemas.write(output, f"{PCA_FOLDER}/{chunk}-{task.tag}.parquet", schemas.PCA, columns, task.provenance)
-    return Projected(features.name, stored, projection.spread(vectors) if task.measured else None)
+    return Projected(stored, projection.spread(vectors) if task.measured else None)
 
 
 @cache

@@ -6,12 +6,13 @@ report alone named is removed. A reader that starts from the report sees the old
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fruits.errors import BadArgument, OutputInUse
 from fruits.featurize import FEATURES_FOLDER
 from fruits.job import Job, fingerprint
+from fruits.lease import Lease, is_lease
 from fruits.marker import MARKERS, REJECTS, marker_name
 from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
@@ -34,6 +35,7 @@ class Results:
         self._identity = job.features_identity()
         self._fresh = job.fresh
         self._made = False
+        self._lease: Lease | None = None
 
     def admit(self) -> None:
         """Raises `OutputInUse` when the folder holds something else, `BadArgument` when it cannot be written."""
@@ -45,6 +47,8 @@ class Results:
         except PermissionError as denied:
             raise BadArgument(f"{self.folder.url} cannot be read: access denied", "give another --output, or ask for the right") from denied
         except (FileNotFoundError, ValueError) as none:
+            if self._only_begun():
+                return
             raise OutputInUse(
                 f"{self.folder.url} is not empty, and what it holds is not a result of fruits", "give an empty or a new folder as --output"
             ) from none
@@ -52,6 +56,11 @@ class Results:
         if differing and not self._fresh:
             fields = "; ".join(f"{name}: {earlier.get(name)!r} there, {self._identity[name]!r} asked" for name in differing)
             raise OutputInUse(f"{self.folder.url} holds other features ({fields})", "give another --output, or --fresh to replace them")
+
+    def _only_begun(self) -> bool:
+        """Whether a run was killed as soon as it had begun."""
+        begun = self.folder.names(WORK)
+        return bool(begun) and not self.folder.names("") and all(is_lease(name) or is_draft(name) for name in begun)
 
     def _check_writable(self) -> None:
         if not self.folder.local:
@@ -64,16 +73,36 @@ class Results:
         if not os.access(place, os.W_OK | os.X_OK):
             raise BadArgument(f"{place} cannot be written: access denied", "give another --output, or ask for the right to write there")
 
-    def begin(self) -> None:
-        """Makes the folder this job's. Raises `BadArgument` when nothing can be written."""
+    def begin(self, backend: str, reused: Collection[str], note: Callable[[str], None]) -> None:
+        """Makes the folder this job's until `end`. Raises `OutputInUse` while another run has it, `BadArgument` when it cannot be written.
+
+        `backend` is for those who ask who has it; `reused`: the chunks that are counted on; `note` is told why it takes time.
+        """
         try:
             self._made = not self.folder.exists()
+            lease = Lease(self.folder, backend, note)
+            lease.acquire()
+            self._lease = lease
+            if not {marker_name(chunk) for chunk in reused} <= set(self.folder.names(MARKERS)):
+                self.end()
+                raise OutputInUse(f"another run has just replaced what {self.folder.url} held", "run this again")
             if self._fresh:
                 for name in self.folder.names(MARKERS):
                     self.folder.remove(name)
             self.folder.write(IDENTITY, json.dumps(self._identity, indent=2).encode())
         except OSError as failed:
+            self.end()
             raise BadArgument(f"{self.folder.url} cannot be written: {failed.strerror or failed}", "give another --output") from failed
+
+    @property
+    def lease(self) -> Lease:
+        assert self._lease is not None, "the run has not begun"
+        return self._lease
+
+    def end(self) -> None:
+        """Lets other runs have the folder."""
+        if self._lease is not None:
+            self._lease.release()
 
     def probe(self) -> None:
         """Writes a file and removes it; raises `BadArgument` when that cannot be done."""
@@ -88,12 +117,15 @@ class Results:
             raise BadArgument(f"{self.folder.url} cannot be written: {failed.strerror or failed}", "give another --output") from failed
 
     def withdraw(self) -> None:
-        """Takes `begin` back after a run that committed nothing, where no earlier one did."""
+        """Takes `begin` back after a run that committed nothing, where no earlier one did, and ends it."""
+        if self.lease.lost:
+            return
         if self.folder.names(MARKERS) or REPORT in self.folder.names(""):
             return
         self._sweep(set())
         self._remove_plans()
         self.folder.remove(IDENTITY)
+        self.end()
         for folder in (*OWN_FOLDERS, WORK, *([""] if self._made else [])):
             self.folder.remove_if_empty(folder)
 
@@ -117,6 +149,7 @@ class Results:
         new |= {f"{REJECTS}/{chunk}.parquet" for chunk in chunks}
         standing = self.earlier()
         self._sweep(new | {file.name for file in standing.files} if standing else new)
+        self.lease.check()
         self.folder.write(REPORT, report.to_json().encode())
         self._remove_plans()
         self._sweep(new)

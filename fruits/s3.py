@@ -56,6 +56,11 @@ class S3Folder:
             else:
                 self._client.pipe_file(self._path(key), data)
 
+    def write_new(self, key: str, data: bytes) -> None:
+        """`FileExistsError` where there is one: S3 looks at If-None-Match."""
+        with _as_os_errors(self._url):
+            self._client.pipe_file(self._path(key), data, mode="create")
+
     def names(self, key: str) -> list[str]:
         """Names of the objects in the folder `key`; none where it does not exist."""
         return [name for name, _, _ in self.files(key)]

@@ -178,6 +178,21 @@ class Folder:
         self._remote.write(name, bytes(data), _draft_of(name))  # bytes of Arrow, too, which S3 does not take
         return StoredFile(name, len(data), hashlib.sha256(data).hexdigest())
 
+    def write_new(self, name: str, data: bytes) -> None:
+        """Writes a file that is not there yet; raises `FileExistsError` for all but one of those who try."""
+        if not self.local:
+            self._remote.write_new(name, data)
+            return
+        target = Path(self.path(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "xb") as file:
+            try:
+                file.write(data)
+                file.flush()
+            except OSError:
+                target.unlink()
+                raise
+
     @contextmanager
     def create(self, name: str) -> Iterator["NewFile"]:
         """A file to write to piece by piece, which appears under its name when the block ends without an error."""

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import fruits
+from fruits.backend import GaveUp
 from fruits.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ def check_nodes(backend: "Backend", engine: "Engine") -> None:
     """Raises `RunFailed` where the workers' Python, fruits, or a package that decides the digits is another than here."""
     here = versions()
     try:
-        found = list(backend.map(node_versions, range(2 * backend.workers)))
+        answers = list(backend.map(node_versions, range(2 * backend.workers)))
     except RunFailed as failed:
         raise RunFailed(f"a worker could not be asked for its versions: {failed.message}", PACK) from failed
-    for node, there in found:
+    for answer in answers:
+        if isinstance(answer, GaveUp):
+            raise RunFailed(f"a worker could not be asked for its versions: {answer.cause}", PACK)
+        node, there = answer
         differing = [
             f"{what} is {there.get(what, 'not installed')} there, {wanted} here"
             for what, wanted in here.items()

@@ -167,6 +167,7 @@ def test_a_run_that_was_ended_is_gone_on_with(backend: str, sent: signal.Signals
     ended = cli(*arguments, "--output", tmp_path / "ended", "--json")
     assert ended.returncode == 0, ended.stderr
     assert "an earlier run has done" in ended.stderr
+    assert (f"(process {process.pid}, {backend})" in ended.stderr) == (sent == signal.SIGKILL)  # who was killed has left its lease
     assert json.loads(ended.stdout)["images"]["reused"] >= 8 * committed - 8
     paths = sorted(str(path) for path in SAMPLE.glob("*/*.jpg"))
     assert table(tmp_path / "ended", "features")["path"].tolist() == paths

@@ -106,11 +106,13 @@ def _policy(actions: Sequence[str]) -> str:
 
 
 @contextmanager
-def faulty_proxy(behind: str, host: str = LOOPBACK) -> Iterator[tuple[str, Counter[str]]]:
+def faulty_proxy(behind: str, host: str = LOOPBACK, hung: str = "") -> Iterator[tuple[str, Counter[str]]]:
     """The address of a proxy, and how often it did what. Every tenth GET is throttled, after every 25th request the connection is reset.
 
-    `throttled`: 503 SlowDown. `cut`: reset within the body of an answer. `unanswered`: reset when the request had been done.
+    `throttled`: 503 SlowDown. `cut`: reset within the body of an answer. `unanswered`: reset when the request had been done. `hung`: the
+    request of the key with that end was taken, and nothing said to it.
     """
+    over = threading.Event()
     counts: Counter[str] = Counter()
     lock = threading.Lock()
     target = urlsplit(behind)
@@ -129,7 +131,12 @@ def faulty_proxy(behind: str, host: str = LOOPBACK) -> Iterator[tuple[str, Count
                     fault = "throttled"
                 elif counts["requests"] % 25 == 0:
                     fault = "cut" if self.command == "GET" else "unanswered"
+                if hung and self.command == "GET" and urlsplit(self.path).path.endswith(hung):
+                    fault = "hung"
                 counts[fault] += 1
+            if fault == "hung":
+                over.wait()
+                return
             if fault == "throttled":
                 self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
                 return
@@ -175,5 +182,6 @@ def faulty_proxy(behind: str, host: str = LOOPBACK) -> Iterator[tuple[str, Count
         try:
             yield f"http://{host}:{server.server_port}", counts
         finally:
+            over.set()
             server.shutdown()
             thread.join()

@@ -1,0 +1,124 @@
+"""Two runs on one output: the second is refused with who has it; a dead run's place is taken; one that was given up for dead stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import Engine, cli
+from fruits.errors import OutputInUse, RunFailed
+from leases import ELSEWHERE, holder, let_go, one_of_many, told
+
+
+@pytest.mark.local("a driver of its own, which opens a session of its own")
+def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_path: Path) -> None:
+    arguments = ["--backend", backend, "--chunk-size", "8", "--features-only", "--output", str(tmp_path / "r")]
+    with subprocess.Popen([sys.executable, "-m", "fruits", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        patience = time.monotonic() + 150
+        while not list((tmp_path / "r").glob("_fruits/markers/*.json")):
+            assert first.poll() is None
+            assert time.monotonic() < patience
+            time.sleep(0.01)
+        first.send_signal(signal.SIGSTOP)  # it lives, and stays
+        second = cli(*arguments)
+        assert second.returncode == 2
+        assert f"is in use by a run of root on {socket.gethostname()} (process {first.pid}, {backend}) since 20" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert cli(*arguments, "--fresh").returncode == 2
+        assert cli(*arguments, "--dry-run").returncode == 0  # which only looks
+        first.send_signal(signal.SIGCONT)
+        _, said = first.communicate(timeout=120)
+    assert first.returncode == 0, said
+    assert cli("validate", tmp_path / "r").returncode == 0
+    assert not list((tmp_path / "r" / "_fruits").glob("lease*"))
+
+
+@pytest.mark.local("watches a local folder")
+def test_a_lease_that_is_lost_in_mid_run(engine: Engine, images: Path, tmp_path: Path) -> None:
+    prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True, chunk_size=5)
+    own = tmp_path / "r" / "_fruits" / "lease-1.json"
+
+    def take() -> None:
+        while not own.exists() or not own.read_bytes():
+            time.sleep(0.002)
+        taken = {**json.loads(own.read_bytes()), "token": "another", "user": "bob", "host": "elsewhere", "machine": "another"}
+        own.with_name("lease-2.json").write_text(json.dumps(taken))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    with pytest.raises(RunFailed, match="was taken over by a run of bob on elsewhere"):
+        engine.execute(prepared)
+    taking.join()
+    assert not (tmp_path / "r" / "report.json").exists()
+    assert own.with_name("lease-2.json").exists()
+
+
+@pytest.mark.local("needs no engine")
+def test_a_lease_of_another_machine_that_changes_is_alive(tmp_path: Path) -> None:
+    with holder(str(tmp_path), *ELSEWHERE) as there:
+        assert told(there) == "held\n"
+        with holder(str(tmp_path)) as here:
+            assert "waiting up to 2 s for a sign of life" in told(here)
+            assert f"OutputInUse {tmp_path} is in use by a run of root" in told(here)
+        assert let_go(there) == "released\n"
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.local("needs no engine")
+def test_a_lease_of_another_machine_that_does_not_change_is_taken_over(tmp_path: Path) -> None:
+    """Its holder is only stopped: when it goes on it finds that out."""
+    with holder(str(tmp_path), *ELSEWHERE) as there:
+        assert told(there) == "held\n"
+        os.killpg(there.pid, signal.SIGSTOP)
+        started = time.monotonic()
+        with holder(str(tmp_path)) as here:
+            assert "waiting up to 2 s for a sign of life" in told(here)
+            assert told(here) == "note: no sign of life in 2 s: going on in its place\n"
+            assert told(here) == "held\n"
+            assert time.monotonic() - started > 2
+            os.killpg(there.pid, signal.SIGCONT)
+            assert let_go(there).startswith(f"RunFailed {tmp_path} was taken over by a run of root")
+            assert let_go(here) == "released\n"
+
+
+@pytest.mark.local("needs no engine")
+def test_a_dead_process_is_known_at_once(tmp_path: Path) -> None:
+    with holder(str(tmp_path)) as killed:
+        assert told(killed) == "held\n"
+        killed.kill()
+        killed.wait()
+        with holder(str(tmp_path)) as here:
+            assert f"(process {killed.pid}, dask)" in told(here)
+            assert told(here) == "held\n"
+            let_go(here)
+
+
+@pytest.mark.local("needs no engine")
+def test_of_many_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
+    """On a folder that a dead run held."""
+    with holder(str(tmp_path)) as killed:
+        told(killed)
+        killed.kill()
+    one_of_many(str(tmp_path))
+
+
+@pytest.mark.local("needs no engine")
+def test_the_lease_of_this_process_itself(tmp_path: Path) -> None:
+    from fruits.lease import Lease
+    from fruits.storage import Folder
+
+    one = Lease(Folder(str(tmp_path / "r")), "dask", print)
+    one.acquire()
+    with pytest.raises(OutputInUse):
+        Lease(Folder(str(tmp_path / "r")), "dask", print).acquire()
+    one.release()
+    two = Lease(Folder(str(tmp_path / "r")), "dask", print)
+    two.acquire()
+    two.release()
