@@ -184,8 +184,8 @@ class Folder:
             self._remote.write_new(name, data)
             return
         target = Path(self.path(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target, "xb") as file:
+        _make_private(target.parent)
+        with open(target, "xb", opener=private) as file:
             try:
                 file.write(data)
                 file.flush()
