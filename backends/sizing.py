@@ -15,7 +15,8 @@ SPARK_HEAP = 1024
 SPARK_OVERHEAD = 384  # the JVM's own beside its heap, as spark.executor.memoryOverhead has it at least
 EXECUTOR_CORES = 2
 MASTER = 512  # an application master: 1 vcore and so much
-
+# Containers that may be lost, for each that is wanted, within so many seconds: more than nodes that are reclaimed now and then take.
+FAILURES, FAILURES_WITHIN = 6, 3600
 
 NO_ROOM = "use another --queue, ask for less (--workers, --container-memory), or wait until other applications have ended"
 

@@ -73,6 +73,9 @@ class SparkOnYarn:
             "spark.yarn.am.memory": f"{sizing.MASTER}m",
             "spark.executor.instances": str(most),
             "spark.task.maxFailures": "4",
+            # By default a few executors that are lost in all, over however many hours, end the application.
+            "spark.yarn.max.executor.failures": str(sizing.FAILURES * most),
+            "spark.yarn.executor.failuresValidityInterval": f"{sizing.FAILURES_WITHIN}s",
             # Nodes must reach the driver; its RPC and its files ask for a secret that YARN hands to the containers.
             "spark.driver.host": self.host,
             "spark.driver.bindAddress": self.host,

@@ -32,7 +32,6 @@ CONNECT_SECONDS = 300  # for a container to unpack its environment and its worke
 HEARTBEAT_SECONDS = 5
 # Applications in a row that may die, with the node of their master, before the run does; yarn.resourcemanager.am.max-attempts is 2 too.
 APPLICATIONS = 3
-FAILURES_A_WORKER = 4  # containers that may be lost for each that is wanted
 EARLY_FAILURES = 3  # containers that may end before any worker has come: another try would not help
 MEMORY = re.compile(r"physical memory used|beyond the '?PHYSICAL'? memory limit", re.IGNORECASE)  # as YARN says it, by its version
 
@@ -173,6 +172,7 @@ class YarnCluster:
         self._applications = 0
         self._finished: set[str] = set()  # containers whose end was noted
         self._lost: dict[str, str] = {}  # those of them that nobody had ended: what YARN said
+        self._lost_at: list[float] = []
         self._connected = False
         self._app: skein.ApplicationClient | None = None
         self.application = ""
@@ -350,12 +350,14 @@ class YarnCluster:
             return
         said = self._lost[container.yarn_container_id] = in_one_line(container.exit_message or "")
         log.warning("container %s ended: %s", container.yarn_container_id, said)
-        tries = EARLY_FAILURES if not self._connected else FAILURES_A_WORKER * self.workers.most
+        now = time.monotonic()
+        self._lost_at = [*(at for at in self._lost_at if now - at < sizing.FAILURES_WITHIN), now]
+        tries = EARLY_FAILURES if not self._connected else sizing.FAILURES * self.workers.most
         if sum(bool(MEMORY.search(text)) for text in self._lost.values()) >= EARLY_FAILURES and (exceeded := self.exceeded()):
             raise exceeded
-        if len(self._lost) >= tries:
+        if len(self._lost_at) >= tries:
             raise RunFailed(
-                f"{len(self._lost)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
+                f"{len(self._lost_at)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
                 + last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
                 f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
             )
