@@ -44,7 +44,7 @@ def _wide(keys: pa.ChunkedArray) -> Iterator[tuple[str, pa.Array]]:
 
 def _in_folder(folder: Folder, parent: str, keys: pa.Array) -> pa.Table:
     """By one listing of their folder."""
-    there = table_of((parent + name, size, version, "") for name, size, version in folder.files(parent.rstrip("/")))
+    there = table_of((parent + name, size, version, "") for name, size, version in folder.files(parent.removesuffix("/")))
     at = pc.index_in(keys, value_set=there["key"].combine_chunks())
     missing = pc.is_null(at)
     found = there.take(pc.drop_null(at))
