@@ -6,7 +6,8 @@
 The images are the bundled sample under distinct names, hard links where the disk allows. The kernel limits the memory of all processes of
 a run together where it lets this one make a group for them (cgroup v1). Every second each process's share of memory (PSS: what is shared is
 counted once) is taken. While it featurizes, the median of the second half must not be above that of the first by more than 10 % and 20 MB,
-and no process may go above its own limit at any time. Prints a table.
+and no process may go above its own limit at any time. A JVM takes heap as it likes, up to what it was given: it has the limit alone. Prints
+a table.
 """
 
 import argparse
@@ -167,7 +168,7 @@ def failures(backend: str, memory: Memory, images: Path, results: Path) -> Itera
         first, second = memory.halves(kind)
         if not first:
             yield f"{backend}: no {kind} was seen while it featurized"
-        elif statistics.median(second) > GROWTH * statistics.median(first) + ROUNDINGS:
+        elif kind != "JVM" and statistics.median(second) > GROWTH * statistics.median(first) + ROUNDINGS:
             yield f"{backend}: the memory of the {kind} grew"
         if memory.peak(kind) > LIMITS[kind] * MB:
             yield f"{backend}: {memory.peak(kind) / MB:.0f} MB of a {kind}, the limit is {LIMITS[kind]}"

@@ -156,6 +156,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The features of a run that nobody disturbs, of one engine for both: the same bits, as the conformance suite shows."""
+    results = tmp_path_factory.mktemp("undisturbed") / "r"
+    run = Run(["--input", str(photos), "--features-only", "--output", str(results)])
+    assert run.wait() == 0, run.said
+    return features(results)
+
+
 def wait_for(kill: Kill, run: Run, results: Path, rng: random.Random) -> None:
     """Returns at the moment of the kill."""
     run.until(lambda: STAGES.index(run.stage) >= STAGES.index(kill.stage), f"in the stage {kill.stage}")
@@ -177,19 +186,18 @@ def struck(kill: Kill, run: Run, rng: random.Random) -> None:
     if kill.victim == "driver":
         assert code == -signal.SIGKILL
     else:
-        assert (code, "Traceback" in run.said, "Spark's JVM has ended" in run.said) == (1, False, True), run.said
+        assert code == 1
+        assert "error: Spark's JVM has ended" in run.said
 
 
 @pytest.mark.timeout(3600)
-def test_a_run_that_is_killed_twenty_times(backend: str, photos: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_twenty_times(backend: str, photos: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     rng = random.Random(SEED)  # noqa: S311
     arguments = ["--backend", backend, "--input", str(photos), "--components", "50", "--chunk-size", str(CHUNK)]
     results = tmp_path / "killed"
-    run: Run | None = Run([*arguments, "--output", str(tmp_path / "undisturbed")])
+    run: Run | None = None
     stages: Counter[str] = Counter()
     try:
-        assert run.wait() == 0, run.said
-        run = None
         for number, kill in enumerate(plan(backend, rng), 1):
             run = run or Run([*arguments, "--output", str(results)])
             wait_for(kill, run, results, rng)
@@ -207,9 +215,8 @@ def test_a_run_that_is_killed_twenty_times(backend: str, photos: Path, tmp_path:
     assert stages.total() == 20
     assert stages["featurize"] >= 12
     assert all(stages[stage] for stage in STAGES[1:])
-    rows, expected = features(results), features(tmp_path / "undisturbed")
-    assert len(expected) == COPIES * 335
-    assert rows == expected
+    assert len(undisturbed) == COPIES * 335
+    assert features(results) == undisturbed
     assert len(pq.read_table(results / "rejected.parquet")) == 2
     valid = cli("validate", results)
     assert valid.returncode == 0, valid.stderr
