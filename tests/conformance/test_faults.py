@@ -61,7 +61,7 @@ def test_an_input_that_is_gone_as_a_whole_is_no_fault_of_its_files(engine: Engin
     """As a disk that is no longer mounted: nothing is rejected, and the next run has it all."""
     prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True)
     away = images.rename(tmp_path / "away")
-    with pytest.raises(RunFailed, match="no file of the input can be read any more"):
+    with pytest.raises(RunFailed, match="no file of the input can be read: No such file"):
         engine.execute(prepared)
     away.rename(images)
     assert engine.run(input=images, output=tmp_path / "r", features_only=True).images.featurized == 14
