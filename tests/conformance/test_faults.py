@@ -140,9 +140,9 @@ def assert_goes_on(session: Any, images: Path, results: Path) -> None:
     assert np.array_equal(vectors(results, "features"), expected_features(photos))
 
 
-def chunk_names(engine: Engine, images: Path, output: Path) -> dict[str, str]:
-    """The chunk of 5 that begins with a file, by that file, as an undisturbed run names it."""
-    engine.run(input=images, output=output, features_only=True, chunk_size=5)
+def chunk_names(engine: Engine, images: Path, output: Path, size: int) -> dict[str, str]:
+    """The chunk that begins with a file, by that file, as an undisturbed run names it."""
+    engine.run(input=images, output=output, features_only=True, chunk_size=size)
     paths = {path.stem: path for path in (output / "features").iterdir()}
     return {pq.read_table(path)["path"][0].as_py(): name for name, path in paths.items()}
 
@@ -150,7 +150,7 @@ def chunk_names(engine: Engine, images: Path, output: Path) -> dict[str, str]:
 @pytest.mark.local("a folder where a file is to be written")
 def test_a_chunk_that_fails_for_good_fails_the_run_at_its_end(engine: Engine, images: Path, tmp_path: Path) -> None:
     first = sorted(images.glob("*/*.jpg"))[0]
-    name = chunk_names(engine, images, tmp_path / "undisturbed")[str(first)]
+    name = chunk_names(engine, images, tmp_path / "undisturbed", 5)[str(first)]
     obstacle = tmp_path / "r" / "features" / f"{name}.parquet"
     prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True, chunk_size=5)
     obstacle.mkdir(parents=True)
@@ -171,8 +171,8 @@ def test_a_chunk_that_fails_for_good_fails_the_run_at_its_end(engine: Engine, im
 @pytest.mark.local("a folder where a file is to be written")
 def test_a_fault_that_passes(engine: Engine, images: Path, tmp_path: Path) -> None:
     first = str(sorted(images.glob("*/*.jpg"))[0])
-    name = chunk_names(engine, images, tmp_path / "undisturbed")[first]
-    prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True, chunk_size=5)
+    name = chunk_names(engine, images, tmp_path / "undisturbed", 14)[first]
+    prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True, chunk_size=14)
     obstacle = tmp_path / "r" / "features" / f"{name}.parquet"
     obstacle.mkdir(parents=True)
     before = obstacle.parent.stat().st_mtime_ns
@@ -189,7 +189,7 @@ def test_a_fault_that_passes(engine: Engine, images: Path, tmp_path: Path) -> No
     done = engine.execute(prepared)
     mending.join()
     assert done.images.featurized == 14
-    assert [note for note in done.notes if f"1 of 3 chunks took more than one attempt, the first of them, chunk {name}" in note]
+    assert [note for note in done.notes if f"1 of 1 chunks took more than one attempt, the first of them, chunk {name}" in note]
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "undisturbed", "features"))
 
 
