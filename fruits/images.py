@@ -63,7 +63,7 @@ class Images:
     def _check_answers(self, key: str, fault: OSError) -> None:
         """Raises the fault as one of the whole input, unless a file that is known to be good, or one of the witnesses, can be read now.
 
-        A right that was taken away and a disk that is no longer mounted would else reject every image that was left.
+        A right that was taken away and a disk that is no longer mounted would else reject every image that is left.
         """
         for other in known(key, self._good, self._where.witnesses):
             try:
@@ -71,7 +71,7 @@ class Images:
             except (FileNotFoundError, PermissionError, IsADirectoryError):
                 continue
             return
-        raise OSError(fault.errno or errno.EIO, f"no file of the input can be read any more, {fault.strerror or fault}", key) from fault
+        raise OSError(fault.errno or errno.EIO, f"no file of the input can be read: {fault.strerror or fault}", key) from fault
 
 
 def known(but: str, good: str | None, witnesses: Iterable[str]) -> list[str]:

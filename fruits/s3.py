@@ -46,7 +46,12 @@ class S3Folder:
 
     def open(self, key: str) -> Any:
         with _as_os_errors(self._url):
-            return self._client.open(self._path(key), "rb")
+            try:
+                return self._client.open(self._path(key), "rb")
+            except PermissionError:
+                # It asks by HEAD, whose answer does not tell wrong keys from a missing right.
+                self._client.cat_file(self._path(key), start=0, end=1, max_concurrency=1)
+                raise
 
     def write(self, key: str, data: bytes | Path, _draft: str = "") -> None:
         """`data`: the bytes, or the local file that holds them. S3 shows an object when it is complete, so that there is no draft."""
@@ -182,7 +187,7 @@ def _as_os_errors(url: str) -> Iterator[None]:
     except PermissionError as denied:
         code = _code(denied)
         if code in _OF_ONE_OBJECT:
-            raise
+            raise PermissionError(errno.EACCES, f"S3 denies access ({code})", url) from None
         raise OSError(errno.EKEYREJECTED, f"S3 refuses the credentials ({code})") from None
     except ClientError as failed:
         raise OSError(errno.EIO, f"S3 answers {failed.response.get('Error', {}).get('Code', 'an error')}") from failed

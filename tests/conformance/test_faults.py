@@ -61,7 +61,7 @@ def test_an_input_that_is_gone_as_a_whole_is_no_fault_of_its_files(engine: Engin
     """As a disk that is no longer mounted: nothing is rejected, and the next run has it all."""
     prepared = engine.prepare(input=images, output=tmp_path / "r", features_only=True)
     away = images.rename(tmp_path / "away")
-    with pytest.raises(RunFailed, match="no file of the input can be read any more"):
+    with pytest.raises(RunFailed, match="no file of the input can be read: No such file"):
         engine.execute(prepared)
     away.rename(images)
     assert engine.run(input=images, output=tmp_path / "r", features_only=True).images.featurized == 14
@@ -140,9 +140,9 @@ def assert_goes_on(session: Any, images: Path, results: Path) -> None:
     assert np.array_equal(vectors(results, "features"), expected_features(photos))
 
 
-def chunk_names(engine: Engine, images: Path, output: Path, chunk_size: int) -> dict[str, str]:
+def chunk_names(engine: Engine, images: Path, output: Path, size: int) -> dict[str, str]:
     """The chunk that begins with a file, by that file, as an undisturbed run names it."""
-    engine.run(input=images, output=output, features_only=True, chunk_size=chunk_size)
+    engine.run(input=images, output=output, features_only=True, chunk_size=size)
     paths = {path.stem: path for path in (output / "features").iterdir()}
     return {pq.read_table(path)["path"][0].as_py(): name for name, path in paths.items()}
 

@@ -113,7 +113,7 @@ def test_keys_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_rights_to_one_object_and_keys_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To list is allowed, to read is not: the image's fault, which rejects it. Refused keys are no fault of an image."""
+    """To list is allowed, to read is not: a right to one object, and no image's fault where none can be read. Neither are refused keys."""
     with s3.moto_server(tmp_path / "log") as address:
         fs = s3.filesystem(address)
         fs.mkdir("guarded")
@@ -122,7 +122,8 @@ def test_rights_to_one_object_and_keys_that_are_refused(tmp_path: Path, monkeypa
         environment = s3.environment(address, tmp_path, keys)
         ended = cli("--input", "s3://guarded/Test", "--features-only", cwd=tmp_path, **environment)
         assert ended.returncode == 1
-        assert "none of 1 images could be featurized (access-denied: 1)" in ended.stderr
+        assert "no file of the input can be read: S3 denies access (AccessDenied)" in ended.stderr
+        assert "ask for the right to it" in ended.stderr
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         s3.environment(address, tmp_path, {**keys, "aws_secret_access_key": "another-secret"})
