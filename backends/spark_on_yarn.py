@@ -143,7 +143,7 @@ class SparkOnYarn:
     def wait_for_executor(self, spark: "SparkSession", executors: Callable[[], int]) -> None:
         """Raises `RunFailed` with YARN's reason when none comes in time."""
         name = str(spark.sparkContext.applicationId)
-        started = self._submitted or time.monotonic()
+        started = time.monotonic()  # the master runs by now, and asks for them
         while not executors():
             application = self._manager.application(name)
             if application.final:

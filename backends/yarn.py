@@ -261,14 +261,17 @@ class YarnCluster:
 
     def _wait(self) -> None:
         """Returns when the first worker is there; raises `RunFailed` with YARN's reason when there will be none."""
-        started = granted = time.monotonic()
+        asked = granted = time.monotonic()
+        master = False
         while not self.client.scheduler_info(n_workers=-1)["workers"]:
             if self.failure:
                 raise self.failure
             now = time.monotonic()
+            if self._app is not None and not master:  # from now on it asks for the workers' containers
+                master, asked = True, now
             if not self._containers("running", "succeeded", "failed", "killed"):
                 granted = now
-                if now - started > GRANT_SECONDS:
+                if now - asked > GRANT_SECONDS:
                     raise RunFailed(
                         f"YARN gave {self.application} no container in {GRANT_SECONDS} s: {self._reason()}",
                         sizing.NO_ROOM,
