@@ -45,7 +45,6 @@ class SparkOnYarn:
         self._environment_is_own = asked.environment is None
         self._worker_environment = asked.worker_environment
         self._options = settings.options
-        self._submitted = 0.0  # when YARN was first seen to have the application
         self._tag = f"fruits-{uuid.uuid4().hex[:12]}"
         self.host = self._manager.address_towards()
 
@@ -122,15 +121,16 @@ class SparkOnYarn:
         thread = threading.Thread(target=work, name="spark", daemon=True)
         thread.start()
         refused: RunFailed | None = None
+        submitted = 0.0  # when YARN was first seen to have the application
         while thread.is_alive():
             thread.join(POLL_SECONDS)
             name = self._manager.tagged(self._tag)
             if name is None or refused:
                 continue
-            self._submitted = self._submitted or time.monotonic()
+            submitted = submitted or time.monotonic()
             application = self._manager.application(name)
             seconds = UNPACK_SECONDS if application.containers else GRANT_SECONDS
-            if application.state in ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED") and time.monotonic() - self._submitted > seconds:
+            if application.state in ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED") and time.monotonic() - submitted > seconds:
                 refused = self._no_room(application, f"did not start in {seconds} s")
                 kill(name)
         if failure:
