@@ -15,6 +15,7 @@ import skein
 import skein.model
 from dask.utils import parse_bytes
 from distributed import Client, Future, Scheduler, SpecCluster
+from distributed.security import Security
 
 from backends import sizing, staging
 from backends.diagnostics import application_ended, in_one_line, last_lines
@@ -48,6 +49,9 @@ dask.config.update_defaults(
         }
     }
 )
+
+# Where skein puts its credentials in a container.
+CERTIFICATE, KEY = ".skein.crt", ".skein.pem"
 
 # The application master's own process: it lives as long as the driver's heartbeat does, so that nothing is left of a driver that was
 # killed. /dev/tcp is bash's, and every node has that.
@@ -167,6 +171,8 @@ class YarnCluster:
         self._host = manager.address_towards()  # what the nodes see of this machine
         self._queue, self._name, self._env = queue, name, dict(worker_env or {})
         self._dashboard = dashboard_address
+        # Of this run alone: skein would keep some in the home folder. Containers get them as files; Dask's connections ask for them too.
+        self._credentials = skein.Security.new_credentials()
         self._stack = ExitStack()
         self._ended = threading.Event()
         self._applications = 0
@@ -196,9 +202,10 @@ class YarnCluster:
 
     def _open(self, stack: ExitStack) -> None:
         """The scheduler, a client of it, and the application, which `stack` is to end."""
-        options = {"host": self._host, "port": 0, "dashboard_address": self._dashboard}
+        security = _security(self._credentials)
+        options = {"host": self._host, "port": 0, "protocol": "tls://", "security": security, "dashboard_address": self._dashboard}
         scheduler = {"cls": Scheduler, "options": options}
-        self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name))
+        self._cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, name=self._name, security=security))
         self.client = stack.enter_context(Client(self._cluster))
         self._skein = stack.enter_context(self._driver())
         stack.callback(self._shutdown)
@@ -209,10 +216,8 @@ class YarnCluster:
         return str(self._cluster.scheduler_address)
 
     def _driver(self) -> skein.Client:
-        # Credentials of its own: skein would keep some in the home folder.
-        security = skein.Security.new_credentials()
         try:
-            return skein.Client(security=security, log=None if log.isEnabledFor(logging.DEBUG) else False)
+            return skein.Client(security=self._credentials, log=None if log.isEnabledFor(logging.DEBUG) else False)
         except skein.SkeinError as failed:
             raise RunFailed(
                 f"skein's client did not start: {failed}",
@@ -223,6 +228,7 @@ class YarnCluster:
         command = [
             *(self._environment.python, "-m", "distributed.cli.dask_worker", self.address),
             *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", f"{self._memory}MiB", "--death-timeout", "60"),
+            *("--tls-ca-file", CERTIFICATE, "--tls-cert", CERTIFICATE, "--tls-key", KEY),
         ]
         return skein.Service(
             instances=0,  # the watcher adds them, and it alone
@@ -427,6 +433,15 @@ class YarnCluster:
             "containers_lost": self._lost,
             "environment": self._environment.description,
         }
+
+
+def _security(credentials: skein.Security) -> Security:
+    """Connections of Dask are encrypted, and made with those alone who have the credentials."""
+    certificate, key = credentials.cert_bytes.decode(), credentials.key_bytes.decode()
+    roles = {
+        f"tls_{role}_{what}": text for role in ("client", "scheduler", "worker") for what, text in (("cert", certificate), ("key", key))
+    }
+    return Security(require_encryption=True, tls_ca_file=certificate, **roles)
 
 
 def _first_line(failed: Exception) -> str:

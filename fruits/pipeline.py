@@ -241,7 +241,7 @@ class _Run:
         ):
             if count:
                 self._note(f"{count} images {what}: {', '.join(names)}{', ...' if count > len(names) else ''}")
-        ready.results.begin(ready.backend.name, [done.chunk for done in ready.reuse.whole], self.observer.note)
+        ready.results.begin(ready.backend.name, ready.reuse.chunks, self.observer.note)
         try:
             return self._work(started)
         except BaseException as failed:

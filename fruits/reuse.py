@@ -45,6 +45,11 @@ class Reuse:
     vanished_names: list[str]
     unreadable: int
 
+    @property
+    def chunks(self) -> list[str]:
+        """All whose results are counted on."""
+        return [*(done.chunk for done in self.whole), *(part.chunk for part in self.parts)]
+
 
 def nothing(files: pa.Table) -> Reuse:
     """As before a first run."""

@@ -2,6 +2,8 @@
 
 import os
 import re
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -116,10 +118,28 @@ def test_the_dashboard_answers(backend: str, cluster: Cluster, places: dict[str,
     with Driver(tmp_path, *typed, "--input", photos, "--output", f"{places['hdfs'].url}/dashboard-{backend}") as driver:
         driver.wait_until_featurizing()
         (url,) = re.findall(r"dashboard at (http://\S+)", driver.said)
-        assert url.startswith(f"http://{HEAD}:")  # the address that the nodes see, and no other
+        # YARN's proxy fetches Spark's. Dask's is for this machine alone.
+        assert url.startswith({"dask": "http://127.0.0.1:", "spark": f"http://{HEAD}:"}[backend])
         page = requests.get(url, timeout=30)
         assert page.ok
         assert {"dask": "bokeh.min.js", "spark": "Spark Jobs"}[backend] in page.text
+        driver.interrupt()
+        driver.wait()
+    assert_nothing_left(cluster, newest(cluster))
+
+
+def test_dasks_scheduler_asks_for_the_key_of_the_run(cluster: Cluster, places: dict[str, Place], photos: str, tmp_path: Path) -> None:
+    typed = ("--backend", "dask", "--cluster", "yarn", *NODES, "--workers", "2", "--chunk-size", "4", "--features-only")
+    with Driver(tmp_path, *typed, "--input", photos, "--output", f"{places['hdfs'].url}/asks") as driver:
+        driver.wait_until_featurizing()
+        (address,) = {part for p in cluster.processes() for part in p.command if part.startswith("tls://")}
+        host, port = address.removeprefix("tls://").split(":")
+        assert host == HEAD
+        stranger = ssl.create_default_context()
+        stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+        with socket.create_connection((host, int(port)), 10) as plain, pytest.raises(ssl.SSLError, match="certificate required"):
+            with stranger.wrap_socket(plain) as connection:
+                connection.recv(1)
         driver.interrupt()
         driver.wait()
     assert_nothing_left(cluster, newest(cluster))
