@@ -13,7 +13,8 @@ CLUSTER := .cluster
 NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 
-.PHONY: run test test-slow test-cluster cluster-faults cluster-conformance cluster-environments soak check audit lock notice clean
+.PHONY: run test test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-environments \
+	soak check audit lock notice clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
@@ -36,10 +37,16 @@ IN_CLUSTER = FRUITS_TEST_ARCHIVE=$(CURDIR)/$(NODES).tar.gz FRUITS_TEST_DASK_YARN
 	$(VENV)/bin/python tests/real/hadoop/run.py --node-environment $(NODES) --spark $(VENV)/lib/python3.11/site-packages/pyspark -- tests/cluster/suite.sh $(VENV)/bin/python
 
 test-cluster: cluster-environments
-	$(if $(ARGS),$(IN_CLUSTER) $(ARGS),$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target cluster-faults cluster-conformance)
+	$(if $(ARGS),$(IN_CLUSTER) $(ARGS),$(SIDE_BY_SIDE) cluster-faults cluster-conformance)
 
-cluster-faults:
-	$(IN_CLUSTER) faults
+# Without what is marked slow, and without dask-yarn's conformance suite.
+test-cluster-ci: cluster-environments
+	$(SIDE_BY_SIDE) cluster-some-faults cluster-conformance
+
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
+
+cluster-faults cluster-some-faults:
+	$(IN_CLUSTER) $(@:cluster-%=%)
 
 cluster-conformance:
 	$(IN_CLUSTER) conformance

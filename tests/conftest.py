@@ -92,6 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes a while on a cluster; left out of what CI runs there")
     config.addinivalue_line("markers", "local(why, place=None): cannot be run on YARN, or not with this place")
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the cluster, in its head: suite.sh PYTHON WHAT. `faults`: what only a cluster has, then the conformance suite by dask-yarn in its
-# own environment. `conformance`: that suite on YARN, with its files on HDFS and on S3. Anything else is what it tells pytest.
+# own environment. `some-faults`: of these what is not marked slow. `conformance`: that suite on YARN, with its files on HDFS and on S3.
+# Anything else is what it tells pytest.
 set -uo pipefail
 python=$1
 shift
@@ -17,6 +18,7 @@ case "$1" in
         suite "$python" tests/cluster
         suite "$FRUITS_TEST_DASK_YARN" tests/conformance --place hdfs --launcher dask-yarn
         ;;
+    some-faults) suite "$python" tests/cluster -m "not slow" ;;
     conformance)
         suite "$python" tests/conformance --place hdfs
         suite "$python" tests/conformance --place s3

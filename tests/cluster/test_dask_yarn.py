@@ -71,6 +71,7 @@ def test_the_main_job_gives_the_same_features(cluster: Cluster, place: Hdfs, ima
     assert "Warning" not in said
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_driver_that_was_killed(cluster: Cluster, place: Hdfs, tmp_path: Path) -> None:
     """Before its workers have come: dask-yarn alone would leave an application that starts them again for ever."""
     before = len(cluster.applications())

@@ -49,6 +49,7 @@ def test_the_job(backend: str, source: str, target: str, cluster: Cluster, place
     assert (code, said) == (0, f"{places[target].url}/{name}: valid\n")
 
 
+@pytest.mark.slow
 def test_a_packed_environment(backend: str, archive: Path, cluster: Cluster, places: dict[str, Place], tmp_path: Path) -> None:
     """The archive is uploaded by the first run that needs it, whatever its engine, and never again."""
     url = upload(places["hdfs"], f"packed-{backend}", FEW)
@@ -74,6 +75,7 @@ def staged(cluster: Cluster, name: str) -> list[tuple[str, int]]:
     return [(file["pathSuffix"], file["modificationTime"]) for file in files if file["pathSuffix"].endswith(f"-{name}")]
 
 
+@pytest.mark.slow
 def test_workers_between_two_numbers(backend: str, cluster: Cluster, places: dict[str, Place], photos: str, tmp_path: Path) -> None:
     code, said = fruits(
         tmp_path,
@@ -99,6 +101,7 @@ def label(cluster: Cluster) -> Iterator[str]:
     until(lambda: cluster.labels(node.name) == [], "the label stays", 30)
 
 
+@pytest.mark.slow
 def test_the_master_is_on_a_stable_node(label: str, cluster: Cluster, places: dict[str, Place], tmp_path: Path) -> None:
     """Spark's, by our asking: YARN puts no container there that asks for no label while other nodes have room."""
     url, name = upload(places["hdfs"], "stable", FEW), "stable-out"
@@ -113,6 +116,7 @@ def test_the_master_is_on_a_stable_node(label: str, cluster: Cluster, places: di
     assert_nothing_left(cluster, newest(cluster))
 
 
+@pytest.mark.slow
 def test_the_dashboard_answers(backend: str, cluster: Cluster, places: dict[str, Place], photos: str, tmp_path: Path) -> None:
     typed = ("--backend", backend, "--cluster", "yarn", *NODES, "--workers", "2", "--chunk-size", "4", "--features-only")
     with Driver(tmp_path, *typed, "--input", photos, "--output", f"{places['hdfs'].url}/dashboard-{backend}") as driver:
@@ -145,6 +149,7 @@ def test_dasks_scheduler_asks_for_the_key_of_the_run(cluster: Cluster, places: d
     assert_nothing_left(cluster, newest(cluster))
 
 
+@pytest.mark.slow
 def test_a_python_that_differs_on_the_nodes(backend: str, cluster: Cluster, places: dict[str, Place], tmp_path: Path) -> None:
     """It is found before work starts, and named."""
     for node in cluster.nodes:
@@ -201,6 +206,7 @@ def jars(pid: int) -> set[str]:
     return {path for path in found if path.endswith(".jar")}
 
 
+@pytest.mark.slow
 def test_doctor(backend: str, places: dict[str, Place], tmp_path: Path) -> None:
     url = upload(places["hdfs"], f"doctor-{backend}", FEW[:2])
     arguments = (

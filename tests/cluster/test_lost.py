@@ -50,7 +50,7 @@ def test_a_container_is_killed(run: tuple[Driver, str, list[object]], cluster: C
     assert_nothing_left(cluster, newest(cluster))
 
 
-@pytest.mark.parametrize("node", ["of the master", "without the master"])
+@pytest.mark.parametrize("node", [pytest.param("of the master", marks=pytest.mark.slow), "without the master"])
 def test_a_node_is_lost(node: str, run: tuple[Driver, str, list[object]], cluster: Cluster, places: dict[str, Place], photos: str) -> None:
     driver, name, _ = run
     master = cluster.applications()[-1]["amHostHttpAddress"].partition(":")[0]
@@ -82,6 +82,7 @@ def test_the_driver_is_killed(
     assert_right(places["hdfs"], name, photos, PHOTOS)
 
 
+@pytest.mark.slow
 def test_the_application_is_killed(run: tuple[Driver, str, list[object]], cluster: Cluster) -> None:
     """By somebody who wants it to end: no other one takes its place."""
     driver, _, _ = run
@@ -96,6 +97,7 @@ def test_the_application_is_killed(run: tuple[Driver, str, list[object]], cluste
     assert_nothing_left(cluster, application)
 
 
+@pytest.mark.slow
 def test_an_executor_that_is_lost_with_every_try(cluster: Cluster, places: dict[str, Place], photos: str, tmp_path: Path) -> None:
     """Spark's message has what YARN said and what the container wrote. (Dask's: `test_a_wrong_environment`.)"""
     typed = ("--backend", "spark", "--cluster", "yarn", *NODES, "--workers", "1", "--input", photos, "--chunk-size", "100")
@@ -118,6 +120,7 @@ def test_an_executor_that_is_lost_with_every_try(cluster: Cluster, places: dict[
     assert_nothing_left(cluster, newest(cluster))
 
 
+@pytest.mark.slow
 def test_ctrl_c(run: tuple[Driver, str, list[object]], cluster: Cluster) -> None:
     driver, _, _ = run
     application = newest(cluster)

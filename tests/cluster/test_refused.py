@@ -63,19 +63,21 @@ def test_no_resource_manager(backend: str, job: list[str], tmp_path: Path) -> No
 
 
 def test_wrong_keys(backend: str, job: list[str], places: dict[str, Place], tmp_path: Path) -> None:
+    url = upload(places["s3"], "guarded", FEW)
     (tmp_path / "credentials").write_text("[default]\naws_access_key_id = AKIAWRONGWRONGWRONG0\naws_secret_access_key = wrongwrongwrong\n")
     code, said = fruits(
         tmp_path,
-        *("--backend", backend, *job, *NODES, "--input", f"{places['s3'].url}/in"),
+        *("--backend", backend, *job, *NODES, "--input", url),
         AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "credentials"),
         AWS_ACCESS_KEY_ID="AKIAWRONGWRONGWRONG0",
         AWS_SECRET_ACCESS_KEY="wrongwrongwrong",  # noqa: S106
     )
     assert code == 2, said
-    assert places["s3"].url in said
+    assert f"error: {url} cannot be reached: S3 refuses the credentials (InvalidAccessKeyId)" in said
     assert "wrongwrongwrong" not in said.lower()
 
 
+@pytest.mark.slow
 def test_a_wrong_environment(backend: str, job: list[str], cluster: Cluster, tmp_path: Path) -> None:
     code, said = fruits(tmp_path, "--backend", backend, *job, "--environment", "venv:///mnt/nothing")
     assert code == 1, said
@@ -95,6 +97,7 @@ def test_a_queue_without_room(backend: str, job: list[str], cluster: Cluster, tm
     assert_nothing_left(cluster, newest(cluster))
 
 
+@pytest.mark.slow
 def test_too_much_memory(backend: str, job: list[str], cluster: Cluster, places: dict[str, Place], tmp_path: Path) -> None:
     """A progressive JPEG of 120 million pixels, which the user has let through, takes more than 1 GB to decode."""
     large = io.BytesIO()
