@@ -151,10 +151,7 @@ class DaskBackend:
         item_of = dict(zip((future.key for future in futures), items, strict=True))
         try:
             for future in as_completed(futures):
-                if future.status == "finished":
-                    yield future.result()
-                else:
-                    yield self._gave_up(item_of[future.key], future)
+                yield self._outcome(item_of[future.key], future)
                 future.release()
         finally:
             self.client.cancel(futures)
@@ -179,13 +176,20 @@ class DaskBackend:
             what, advice = _why(failed)
             raise self._lost() or RunFailed(what, advice or "the same command goes on where this run stopped") from failed
 
-    def _gave_up(self, item: Item, future: "Future[Any]") -> GaveUp[Item]:
-        """Raises `RunFailed` where the whole cluster is gone."""
-        if future.status == "cancelled":
+    def _outcome(self, item: Item, future: "Future[Any]") -> Any:
+        """What came of an item. Waits again where its result was lost with the worker that had it, and another does it anew.
+
+        Raises `RunFailed` where the whole cluster is gone.
+        """
+        if (cause := future.exception()) is None:
+            try:
+                return future.result()
+            except (KilledWorker, CancelledError) as lost:
+                cause = lost
+        if isinstance(cause, CancelledError):
             raise self._lost() or RunFailed("the scheduler cancelled the work", "the same command goes on where this run stopped")
-        cause = future.exception()
-        if isinstance(cause, KilledWorker) and (lost := self._lost()):
-            raise lost from cause
+        if isinstance(cause, KilledWorker) and (ended := self._lost()):
+            raise ended from cause
         return GaveUp(item, *_why(cause))
 
     def _lost(self) -> RunFailed | None:
