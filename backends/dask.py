@@ -173,8 +173,10 @@ class DaskBackend:
                     mean, scale = np.asarray(pca.mean_), np.ones(FEATURES)
                 return FittedAxes(mean, scale, np.asarray(pca.components_), np.asarray(pca.explained_variance_ratio_))
         except (KilledWorker, MemoryError, OSError, ValueError, CancelledError) as failed:
-            what, advice = _why(failed)
-            raise self._lost() or RunFailed(what, advice or "the same command goes on where this run stopped") from failed
+            what, _ = _why(failed)
+            raise self._lost() or RunFailed(
+                f"dask-ml's PCA: {what}", "use --pca moments, which needs little memory; what is featurized is reused"
+            ) from failed
 
     def _outcome(self, item: Item, future: "Future[Any]") -> Any:
         """What came of an item. Waits again where its result was lost with the worker that had it, and another does it anew.

@@ -20,5 +20,9 @@ def application_ended(application: str, state: str, diagnostics: str, log: str =
     said = in_one_line(diagnostics) or "YARN gives no reason"
     return RunFailed(
         f"the YARN application {application} has ended ({state}): {said}{last_lines(log)}",
-        f"`yarn logs -applicationId {application}` shows all that its containers said",
+        all_logs(application),
     )
+
+
+def all_logs(application: str) -> str:
+    return f"`yarn logs -applicationId {application}` shows all that its containers said"

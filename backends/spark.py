@@ -319,7 +319,7 @@ class SparkBackend:
             log.info("ml.PCA returned vectors that are not orthogonal: again with the features in another order")
         raise RunFailed(
             f"ml.PCA returned vectors that are not orthogonal, {PCA_ATTEMPTS} times",
-            "use --backend dask, which reuses the features, or give more images than there are features",
+            "use --pca moments, which reuses the features, or give more images than there are features",
         )
 
     def describe(self) -> dict[str, Any]:

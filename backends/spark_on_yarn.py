@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyspark
 
 from backends import sizing, staging
-from backends.diagnostics import application_ended, in_one_line, last_lines
+from backends.diagnostics import all_logs, application_ended, in_one_line, last_lines
 from backends.environment import Environment
 from backends.resourcemanager import Application, ResourceManager
 from fruits.backend import Settings, Workers
@@ -46,6 +46,7 @@ class SparkOnYarn:
         self._worker_environment = asked.worker_environment
         self._options = settings.options
         self._tag = f"fruits-{uuid.uuid4().hex[:12]}"
+        self._last_lost = ("", "")  # what YARN said of the last executor that took a task with it for good, and the end of its log
         self.host = self._manager.address_towards()
 
     @property
@@ -174,19 +175,23 @@ class SparkOnYarn:
             )
         name = self._manager.tagged(self._tag)
         if name and (application := self._manager.application(name)).final:
-            return application_ended(name, application.state, application.diagnostics)
+            why, log = self._executor_lost(said) or self._last_lost  # which YARN counts, and does not tell of
+            return application_ended(name, application.state, f"{application.diagnostics} {why}", log)
         return None
 
     def executor_lost(self, said: str) -> tuple[str, str] | None:
         """What happened to the last executor with a task that failed, and what to do, if it was that: with the end of its log."""
-        found = EXECUTOR.search(said)
-        if not found:
+        if (lost := self._executor_lost(said)) is None:
             return None
-        log = self._manager.log_of(self._web_address(found["host"]), found["container"], "stderr")
+        why, log = self._last_lost = lost
         return (
-            f"its executor was lost each time, the last one because: {in_one_line(found[0])}{last_lines(log)}",
-            f"`yarn logs -applicationId {self._manager.tagged(self._tag)}` shows all that its containers said",
+            f"its executor was lost each time, the last one because: {why}{last_lines(log)}",
+            all_logs(str(self._manager.tagged(self._tag))),
         )
+
+    def _executor_lost(self, said: str) -> tuple[str, str] | None:
+        found = EXECUTOR.search(said)
+        return found and (in_one_line(found[0]), self._manager.log_of(self._web_address(found["host"]), found["container"], "stderr"))
 
     def _web_address(self, host: str) -> str:
         """Of the NodeManager on a host."""

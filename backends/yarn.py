@@ -18,7 +18,7 @@ from distributed import Client, Future, Scheduler, SpecCluster
 from distributed.security import Security
 
 from backends import sizing, staging
-from backends.diagnostics import application_ended, in_one_line, last_lines
+from backends.diagnostics import all_logs, application_ended, in_one_line, last_lines
 from backends.environment import Environment
 from backends.resourcemanager import ResourceManager
 from fruits.backend import Settings, Workers
@@ -368,7 +368,7 @@ class YarnCluster:
             raise RunFailed(
                 f"{len(self._lost_at)} containers have ended, the last one ({container.yarn_container_id}) with: {said}"
                 + last_lines(self._manager.log_of(container.yarn_node_http_address, container.yarn_container_id, f"{SERVICE}.log")),
-                f"check --environment ({self._environment.description}); `yarn logs -applicationId {self.application}` shows it all",
+                f"check --environment ({self._environment.description}); {all_logs(self.application)}",
             )
 
     def exceeded(self) -> RunFailed | None:

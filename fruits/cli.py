@@ -16,7 +16,7 @@ import fruits
 from fruits import defaults
 from fruits.backend import DEFAULT, REGISTRY
 from fruits.errors import BadArgument, FruitsError
-from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, SAMPLE, Job
+from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, PCA_METHODS, SAMPLE, Job
 from fruits.model import ENGINES
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Memory(click.ParamType[int]):
 @click.option_panel("What", options=["--input", "--pattern", "--manifest", "--output", "--fresh", "--retry-rejected"])
 @click.option_panel("Where", options=["--backend", "--cluster", "--workers", "--set"])
 @click.option_panel("YARN", options=["--queue", "--environment", "--container-cores", "--container-memory", "--launcher"])
-@click.option_panel("Principal components", options=["--components", "--standardize", "--uncentred", "--projection", "--features-only"])
+@click.option_panel(
+    "Principal components", options=["--pca", "--components", "--standardize", "--uncentred", "--projection", "--features-only"]
+)
 @click.option_panel(
     "Reading images",
     options=["--engine", "--batch-size", "--chunk-size", "--chunk-timeout", "--max-pixels", "--max-file-bytes", "--max-rejected"],
@@ -131,6 +133,11 @@ class Memory(click.ParamType[int]):
 )
 @click.option("--launcher", type=click.Choice(LAUNCHERS), help=f"What starts Dask's workers. [default: {LAUNCHERS[0]}]")
 @click.option("--set", "options", type=KeyValue(), multiple=True, help="Passed raw to the configuration of Spark or Dask; again for more.")
+@click.option(
+    "--pca",
+    type=click.Choice(PCA_METHODS),
+    help="native: the engine's own, ml.PCA or dask-ml's. moments: one pass over the features, faster, in bounded memory. [default: native]",
+)
 @click.option(
     "--components",
     type=Components(),

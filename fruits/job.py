@@ -18,6 +18,7 @@ DEFAULT_COMPONENTS = 200
 PILLOW_MAX_PIXELS = 178_956_970
 DEFAULT_PATTERNS = ("*.jpg", "*.jpeg")
 LAUNCHERS = ("fruits", "dask-yarn")
+PCA_METHODS = ("native", "moments")
 MAX_CHUNK_SIZE = 16_384  # 84 MB of features
 MAX_SECONDS = 604_800
 
@@ -32,7 +33,8 @@ class Job:
     `chunk_timeout`: seconds, after which a chunk is done again file by file, each with a limit (`FeaturizeTask.file_seconds`). `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
     `workers`: a count, or on YARN a range such as "2..20". `queue`, `environment`, `container_cores`, `container_memory` (MiB) and
-    `launcher` (of Dask's workers) are YARN's. `options` go raw into the configuration of the engine that distributes the work.
+    `launcher` (of Dask's workers) are YARN's. `pca`: `native` is the engine's own (ml.PCA, dask-ml's), `moments` that of `fruits.moments`.
+    `options` go raw into the configuration of the engine that distributes the work.
     """
 
     input: str = SAMPLE
@@ -54,6 +56,7 @@ class Job:
     max_pixels: int = 40_000_000
     max_file_bytes: int = 64_000_000
     max_rejected: float = 1.0
+    pca: str = PCA_METHODS[0]
     components: int | float | None = None
     standardize: bool = False
     uncentred: bool = False
@@ -78,6 +81,8 @@ class Job:
             raise BadArgument(f"there is no backend {self.backend!r}", f"choose one of: {', '.join(REGISTRY)}")
         if self.engine not in ENGINES:
             raise BadArgument(f"there is no engine {self.engine!r}", f"choose one of: {', '.join(ENGINES)}")
+        if self.pca not in PCA_METHODS:
+            raise BadArgument(f"there is no PCA {self.pca!r}", f"choose one of: {', '.join(PCA_METHODS)}")
         if self.launcher is not None and self.launcher not in LAUNCHERS:
             raise BadArgument(f"there is no launcher {self.launcher!r}", f"choose one of: {', '.join(LAUNCHERS)}")
         if self.cluster not in (None, "auto", "local", "yarn") and "://" not in str(self.cluster):
@@ -158,6 +163,7 @@ class Job:
         if self.cluster == "yarn":
             check_seen_by_nodes(self.input, self.output)
         fitting = {
+            "--pca": self.pca != PCA_METHODS[0],
             "--components": self.components is not None,
             "--standardize": self.standardize,
         }
@@ -207,7 +213,7 @@ class Job:
             "components": (self.components or DEFAULT_COMPONENTS) if self.projection is None else None,
             "standardize": self.standardize,
             "uncentred": self.uncentred,
-            "method": "native",
+            "method": self.pca if self.projection is None else None,
             "projection": projection_sha256,
         }
 

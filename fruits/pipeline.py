@@ -15,7 +15,7 @@ import pyarrow as pa
 
 import fruits
 from fruits import backend as backends
-from fruits import export, reuse
+from fruits import export, moments, reuse
 from fruits.backend import Backend, Settings, YarnSettings
 from fruits.carry import CarryTask, carry_chunk
 from fruits.cluster import place, worker_environment
@@ -413,15 +413,19 @@ class _Run:
                 f"the PCA is fitted anew over all {images} images: its vectors cannot be compared with those of {before.finished} "
                 f"(--projection with the {PROJECTION} of a run keeps that run's)"
             )
-        files = [(f"{job.output}/{chunk.features.name}", chunk.featurized) for chunk in done if chunk.features]
-        with self._stage("fit", images):
-            axes = backend.fit(files, k, job.standardize)
+        files = [(chunk.features.name, chunk.featurized) for chunk in done if chunk.features]
+        with self._stage("fit", images) as advance:
+            if job.pca == "moments":
+                axes = moments.fit(backend, job.output, files, k, job.standardize, advance, self._note)
+            else:
+                axes = backend.fit([(f"{job.output}/{name}", rows) for name, rows in files], k, job.standardize)
             if not axes.orthonormal():
                 raise RunFailed(f"the PCA of {backend.name} returned vectors that are not orthogonal", "use another --backend")
             fitted_on = {
                 **job.features_identity(),
                 "images": images,
                 "standardize": job.standardize,
+                "method": job.pca,
                 "backend": backend.name,
                 "chunks": [chunk.chunk for chunk in done if chunk.features],
             }

@@ -14,6 +14,7 @@ from fruits.featurize import FEATURES_FOLDER
 from fruits.job import Job, fingerprint
 from fruits.lease import Lease, is_lease
 from fruits.marker import MARKERS, REJECTS, marker_name
+from fruits.moments import MOMENTS
 from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
 from fruits.report import REPORT, RunReport
@@ -26,7 +27,7 @@ CSV = "results.csv"
 REJECTED = "rejected.parquet"
 PROJECTION = "projection.npz"
 # Where nothing but this program's files can be, so that what no report names may be removed.
-OWN_FOLDERS = (FEATURES_FOLDER, PCA_FOLDER, MARKERS, REJECTS, PROJECTIONS)
+OWN_FOLDERS = (FEATURES_FOLDER, PCA_FOLDER, MARKERS, REJECTS, PROJECTIONS, MOMENTS)
 
 
 class Results:

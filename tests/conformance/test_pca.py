@@ -25,8 +25,9 @@ def stored(results: Path) -> Any:
     return np.load(results / "projection.npz", allow_pickle=False)
 
 
-def test_pca_of_the_sample_is_that_of_scikit_learn(engine: Engine, tmp_path: Path) -> None:
-    engine.run(output=tmp_path / "r")
+@pytest.mark.parametrize("method", ["native", "moments"])
+def test_pca_of_the_sample_is_that_of_scikit_learn(engine: Engine, tmp_path: Path, method: str) -> None:
+    engine.run(output=tmp_path / "r", pca=method)
     features, projected = vectors(tmp_path / "r", "features"), vectors(tmp_path / "r", "pca")
     assert features.shape == (335, 1280)
     assert projected.shape == (335, 200)
@@ -68,6 +69,23 @@ def test_standardized(engine: Engine, images: Path, tmp_path: Path) -> None:
     assert np.isfinite(vectors(tmp_path / "r", "pca")).all()
     assert np.abs(vectors(tmp_path / "r", "pca") - scaled @ components.T).max() < 1e-3
     assert (stored(tmp_path / "r")["scale"][constant] == 0).all()
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_both_methods_agree(engine: Engine, images: Path, tmp_path: Path, standardize: bool) -> None:
+    """Each engine's own PCA with that by moments, for each of which the engines agree by the tests above."""
+    found = {}
+    for method in ("native", "moments"):
+        done = engine.run(input=images, output=tmp_path / "r", components=10, standardize=standardize, pca=method)
+        assert done.images.reused == (14 if method == "moments" else 0)  # another PCA of the same features
+        assert done.job["pca"] == method
+        found[method] = stored(tmp_path / "r")
+    native, moments = found["native"], found["moments"]
+    assert np.abs(native["explained_variance_ratio"] - moments["explained_variance_ratio"]).max() < 1e-8
+    assert np.abs((native["components"] * moments["components"]).sum(axis=1)).min() > 1 - 1e-6
+    assert np.allclose(native["mean"], moments["mean"], rtol=1e-12)
+    assert np.allclose(native["scale"], moments["scale"], rtol=1e-12)
+    assert not list((tmp_path / "r" / "_fruits").glob("moments/*"))
 
 
 def test_uncentred_is_what_spark_transforms(engine: Engine, spark: Any, images: Path, tmp_path: Path) -> None:

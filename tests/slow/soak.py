@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,7 +103,9 @@ def limited(size: int) -> Iterator[Path | None]:
 
 def soaked(backend: str, images: Path, results: Path, group: Path | None) -> tuple[Memory, Report]:
     """Memory and the report of a run."""
-    command = [sys.executable, "-m", "fruits", "--backend", backend, "--input", str(images), "--output", str(results), "--json"]
+    # The engines' own PCA keep all features in memory, or spill them: that by moments does not.
+    run = ["--backend", backend, "--input", str(images), "--output", str(results), "--pca", "moments"]
+    command = [sys.executable, "-m", "fruits", *run, "--json"]
     if group:
         command = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh", *command]
     memory, stage = Memory(), ["start"]
@@ -112,8 +114,11 @@ def soaked(backend: str, images: Path, results: Path, group: Path | None) -> tup
         assert process.stderr
         told = process.stderr
 
+        last_words: deque[str] = deque(maxlen=5)
+
         def follow() -> None:
             for line in told:
+                last_words.append(line)
                 word = line.replace(":", " ").split(" ")[0]
                 if word in ("featurize", "fit", "project", "export"):
                     stage[0] = word
@@ -135,7 +140,7 @@ def soaked(backend: str, images: Path, results: Path, group: Path | None) -> tup
         reader.join()
         writer.join()
     if process.returncode:
-        raise SystemExit(f"{backend}: exit code {process.returncode}")
+        raise SystemExit(f"{backend}: exit code {process.returncode}\n{''.join(last_words)}")
     return memory, json.loads(output[0])
 
 
