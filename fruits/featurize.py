@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +124,6 @@ def _named(task: FeaturizeTask, rows: list[Entry], chosen: Iterable[int]) -> tup
 
 # The rows that could be featurized, their features [n, 1280], and why the others could not, by row.
 Featurized = tuple[list[int], npt.NDArray[np.float32], dict[int, Rejected]]
-Read = Callable[[Entry], "Pixels"]  # raises `Rejected`
 
 
 def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
@@ -135,7 +133,7 @@ def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
 
     def work(gave_up: threading.Event) -> Featurized:
         end = time.monotonic() + COMMIT_SECONDS
-        return _features(task, rows, images.pixels, infer, lambda: gave_up.is_set() or time.monotonic() > end)
+        return _features(task, len(rows), images.decoded(rows), infer, lambda: gave_up.is_set() or time.monotonic() > end)
 
     try:
         return within(task.chunk_seconds, work)
@@ -145,30 +143,29 @@ def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
         )
     # All of it at a time, though it waits for what hangs: a rest would take as long to be found out again.
     with OneByOne(task.images, task.file_seconds) as one_by_one:
-        return _features(task, rows, one_by_one.pixels, infer, lambda: False)
+        return _features(task, len(rows), one_by_one.decoded(rows), infer, lambda: False)
 
 
-def _features(task: FeaturizeTask, rows: list[Entry], read: Read, infer: Network, enough: Callable[[], bool]) -> Featurized:
-    """At least the first row, and those after it until there is `enough`."""
-    features = np.empty((len(rows), FEATURES), np.float32)
-    batch = np.empty((min(task.batch_size, len(rows)), SIDE, SIDE, 3), np.uint8)
+def _features(
+    task: FeaturizeTask, count: int, decoded: Iterator["Pixels | Rejected"], infer: Network, enough: Callable[[], bool]
+) -> Featurized:
+    """Of the first of `count` images at least, and of those after it until there is `enough`."""
+    features = np.empty((count, FEATURES), np.float32)
+    batch = np.empty((min(task.batch_size, count), SIDE, SIDE, 3), np.uint8)
     good: list[int] = []
     rejects: dict[int, Rejected] = {}
     inferred = 0
-    for row, pixels in _decoded(takewhile(lambda at: not at[0] or not enough(), enumerate(rows)), read, rejects):
-        batch[len(good) - inferred] = pixels
-        good.append(row)
+    for row, pixels in enumerate(decoded):
+        if isinstance(pixels, Rejected):
+            rejects[row] = pixels
+        else:
+            batch[len(good) - inferred] = pixels
+            good.append(row)
         if len(good) - inferred == len(batch):
             features[inferred : len(good)] = infer(batch)
             inferred = len(good)
+        if enough():
+            break
     if rest := len(good) - inferred:  # as it is: filling it up would be work for nothing
         features[inferred : len(good)] = infer(batch[:rest])
     return good, features[: len(good)], rejects
-
-
-def _decoded(rows: Iterable[tuple[int, Entry]], read: Read, rejects: dict[int, Rejected]) -> Iterator[tuple[int, "npt.NDArray[np.uint8]"]]:
-    for row, entry in rows:
-        try:
-            yield row, read(entry)
-        except Rejected as rejected:
-            rejects[row] = rejected

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -53,8 +54,15 @@ class OneByOne:
     def __exit__(self, *exc: object) -> None:
         self._end()
 
-    def pixels(self, entry: Entry) -> "Pixels":
-        """As `Images.pixels`; an image that takes too long, or ends the process that decodes it, raises `Rejected` too."""
+    def decoded(self, entries: Sequence[Entry]) -> Iterator["Pixels | Rejected"]:
+        """As `Images.decoded`; an image that takes too long, or ends the process that decodes it, is rejected too."""
+        for entry in entries:
+            try:
+                yield self._pixels(entry)
+            except Rejected as rejected:
+                yield rejected
+
+    def _pixels(self, entry: Entry) -> "Pixels":
         key = entry[0]
         self._send(["pixels", *entry])
         doing = "read"

@@ -4,19 +4,28 @@ Credentials, region, endpoint and profile come from the environment and the file
 """
 
 import errno
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import fsspec
 from aiohttp import ClientError as HttpError
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
+from obstore.exceptions import BaseError, InvalidPathError, NotFoundError, PermissionDeniedError
+from obstore.store import S3Store
 
 from fruits.errors import BadArgument
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
 
 ATTEMPTS = 8  # of botocore, with pauses of up to 20 s: throttling passes
 _PROBES = 3  # to find out whether anything answers at all
@@ -25,6 +34,11 @@ _LISTERS = 16  # prefixes listed at a time
 _MANY = 512  # a listing of everything takes fewer requests than one for each of so many folders
 # What a right on this one object would mend; every other refusal is of the account or its keys. 403: the answer to HEAD has no body.
 _OF_ONE_OBJECT = {"AccessDenied", "InvalidObjectState", "403"}
+
+
+_KEYS_FOR = timedelta(minutes=5)  # until botocore is asked for them again
+
+log = logging.getLogger(__name__)
 
 
 class S3Folder:
@@ -40,9 +54,24 @@ class S3Folder:
         return "/".join(part for part in (self._bucket, self._prefix, key) if part)
 
     def read(self, key: str) -> bytes:
+        if (data := self._read_fast(self._path(key).removeprefix(f"{self._bucket}/"))) is not None:
+            return data
         with _as_os_errors(self._url):
             # One request: with more at a time it asks for the size first, by HEAD, which does not tell wrong keys from a missing right.
             return bytes(self._client.cat_file(self._path(key), max_concurrency=1))
+
+    def _read_fast(self, key: str) -> bytes | None:
+        """By a client that takes a sixth of the processor time of s3fs's; None where it failed: s3fs asks again, and says what it means."""
+        if not all(key.split("/")):  # it would leave out empty parts
+            return None
+        try:
+            return bytes(_store(self._bucket).get(key).bytes())
+        except (NotFoundError, PermissionDeniedError, InvalidPathError):
+            return None
+        except (BaseError, BotoCoreError, OSError) as failed:
+            log.info("%s: read again by s3fs: %s", self._url, failed)
+            _store.cache_clear()  # perhaps of keys that were renewed since
+            return None
 
     def open(self, key: str) -> Any:
         with _as_os_errors(self._url):
@@ -177,6 +206,33 @@ def _client(attempts: int) -> Any:
     )
     client.retries = _TRANSFERS
     return client
+
+
+@cache
+def _store(bucket: str) -> S3Store:
+    """Another client of the same endpoint, region and credentials; it tries once."""
+    s3 = _client(ATTEMPTS).s3
+    credentials = botocore.session.get_session().get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+
+    def current() -> "S3Credential":
+        keys = credentials.get_frozen_credentials()  # renews them in time where they come from a role
+        return {
+            "access_key_id": keys.access_key,
+            "secret_access_key": keys.secret_key,
+            "token": keys.token,
+            "expires_at": datetime.now(UTC) + _KEYS_FOR,
+        }
+
+    return S3Store(
+        bucket,
+        endpoint=s3.meta.endpoint_url,
+        region="us-east-1" if s3.meta.region_name == "aws-global" else s3.meta.region_name,
+        credential_provider=current,
+        client_options={"allow_http": True, "connect_timeout": "10s", "timeout": "30s"},
+        retry_config={"max_retries": 0},
+    )
 
 
 @contextmanager

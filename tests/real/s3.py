@@ -107,7 +107,7 @@ def _policy(actions: Sequence[str]) -> str:
 
 @contextmanager
 def faulty_proxy(behind: str, host: str = LOOPBACK, hung: str = "") -> Iterator[tuple[str, Counter[str]]]:
-    """The address of a proxy, and how often it did what. Every tenth GET is throttled, after every 25th request the connection is reset.
+    """The address of a proxy, and how often it did what. Some GET are throttled or cut, some PUT not answered.
 
     `throttled`: 503 SlowDown. `cut`: reset within the body of an answer. `unanswered`: reset when the request had been done. `hung`: the
     request of the key with that end was taken, and nothing said to it.
@@ -129,8 +129,10 @@ def faulty_proxy(behind: str, host: str = LOOPBACK, hung: str = "") -> Iterator[
                 fault = ""
                 if self.command == "GET" and counts["GET"] % 10 == 0:
                     fault = "throttled"
-                elif counts["requests"] % 25 == 0:
-                    fault = "cut" if self.command == "GET" else "unanswered"
+                elif self.command == "GET" and counts["GET"] % 25 == 0:
+                    fault = "cut"
+                elif self.command == "PUT" and counts["PUT"] % 8 == 0:
+                    fault = "unanswered"
                 if hung and self.command == "GET" and urlsplit(self.path).path.endswith(hung):
                     fault = "hung"
                 counts[fault] += 1
