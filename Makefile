@@ -12,9 +12,10 @@ LOCKED := $(PIP) --require-hashes --no-build-isolation -r
 CLUSTER := .cluster
 NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
+PEERS := .peers
 
-.PHONY: run test test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-environments \
-	soak check audit lock notice clean
+.PHONY: run test test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
+	soak benchmark-speed benchmark-quick check audit lock notice clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
@@ -39,17 +40,14 @@ IN_CLUSTER = FRUITS_TEST_ARCHIVE=$(CURDIR)/$(NODES).tar.gz FRUITS_TEST_DASK_YARN
 test-cluster: cluster-environments
 	$(if $(ARGS),$(IN_CLUSTER) $(ARGS),$(SIDE_BY_SIDE) cluster-faults cluster-conformance)
 
-# Without what is marked slow, and without dask-yarn's conformance suite.
+# Without what is marked slow, without dask-yarn's conformance suite, and on S3 without the tests of the PCA and of a session.
 test-cluster-ci: cluster-environments
-	$(SIDE_BY_SIDE) cluster-some-faults cluster-conformance
+	$(SIDE_BY_SIDE) cluster-some-faults cluster-some-conformance
 
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 
-cluster-faults cluster-some-faults:
+cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance:
 	$(IN_CLUSTER) $(@:cluster-%=%)
-
-cluster-conformance:
-	$(IN_CLUSTER) conformance
 
 # Packed anew each time: the nodes must have this state of fruits.
 cluster-environments: $(VENV)/dev.stamp $(DASK_YARN)/stamp
@@ -99,11 +97,25 @@ lock:
 	$(UV) pyproject.toml --extra build --extra dev -o requirements/dev.lock $(UPGRADE)
 	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn -c requirements/dev.lock -o requirements/run.lock
 	$(UV) requirements/dask-yarn.in -o requirements/dask-yarn.lock $(UPGRADE)
+	grep -E '^(ai-edge-litert|numpy|pillow)==' requirements/dev.lock | sed 's/[ ;].*//' | cat requirements/peers.in - | $(UV) - -o requirements/peers.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
+
+# How fast, against other ways to the same features: an hour, on a machine that does nothing else. ARGS="--quick" for a try.
+benchmark-speed: $(VENV)/dev.stamp $(PEERS)/stamp
+	$(VENV)/bin/python -m benchmarks speed --peers-python $(PEERS)/bin/python $(ARGS)
+
+# What CI runs of it: without the peers, and without Keras, which takes half a minute to load each time.
+benchmark-quick: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m benchmarks speed --quick $(foreach case,start planning features pca far,--only $(case)) --output .benchmark-quick.json $(ARGS)
+
+$(PEERS)/stamp: requirements/peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.lock
+	@touch $@
 
 # The licences in NOTICE, of what is installed here.
 notice: $(VENV)/dev.stamp
 	$(VENV)/bin/python requirements/licences.py requirements/run.lock NOTICE
 
 clean:
-	rm -rf $(VENV) $(CLUSTER) results
+	rm -rf $(VENV) $(CLUSTER) $(PEERS) results

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the cluster, in its head: suite.sh PYTHON WHAT. `faults`: what only a cluster has, then the conformance suite by dask-yarn in its
-# own environment. `some-faults`: of these what is not marked slow. `conformance`: that suite on YARN, with its files on HDFS and on S3.
+# own environment. `some-faults`: of these what is not marked slow. `conformance`: that suite on YARN, with its files on HDFS and on S3;
+# `some-conformance`: on S3 only what depends on where files are.
 # Anything else is what it tells pytest.
 set -uo pipefail
 python=$1
@@ -22,6 +23,10 @@ case "$1" in
     conformance)
         suite "$python" tests/conformance --place hdfs
         suite "$python" tests/conformance --place s3
+        ;;
+    some-conformance)
+        suite "$python" tests/conformance --place hdfs
+        suite "$python" tests/conformance/test_{features,manifest,names,rejects,results,resume}.py --place s3
         ;;
     *) suite "$python" "$@" ;;
 esac

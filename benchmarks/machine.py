@@ -1,0 +1,46 @@
+"""The machine and the software that figures are of."""
+
+import os
+import platform
+import subprocess
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.product import ROOT
+
+PACKAGES = (
+    "ai-edge-litert",
+    "dask",
+    "dask-ml",
+    "distributed",
+    "numpy",
+    "obstore",
+    "pillow",
+    "pyarrow",
+    "pyspark",
+    "s3fs",
+    "tensorflow-cpu",
+)
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
+
+
+def machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    told = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    flags = set(told.get("flags", "").split())
+    return {
+        "processor": told.get("model name", platform.machine()),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip(),
+        "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
+        "load": os.getloadavg(),
+    }

@@ -1,0 +1,79 @@
+"""Runs of the product, and of what it is compared with: processes of their own, measured from outside."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+LAST_LINES = 15
+
+
+class Failed(Exception):
+    """A process that ended with another exit code than 0: its command and its last words."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """`seconds` from start to end; `peak` memory of the process itself in bytes (its largest resident set), without its children."""
+
+    output: str
+    seconds: float
+    peak: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """`report`: the run's report.json."""
+
+    report: dict[str, Any]
+    seconds: float
+
+    def stage(self, name: str) -> float:
+        return float(next(stage["seconds"] for stage in self.report["stages"] if stage["name"] == name))
+
+    @property
+    def straggling(self) -> float:
+        """Seconds of the slowest worker by those of the median one."""
+        seconds = sorted(worker["seconds"] for worker in self.report["workers"])
+        return float(seconds[-1] / seconds[(len(seconds) - 1) // 2])
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Ended:
+    """Raises `Failed`."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        assert process.stdout
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    if process.returncode:
+        last = "\n".join(output.splitlines()[-LAST_LINES:])
+        raise Failed(f"exit code {process.returncode} of {' '.join(map(str, command))}\n{last}")
+    return Ended(output, seconds, usage.ru_maxrss * 1024)
+
+
+def fruits(backend: str, images: str | Path, results: Path, *options: str, environment: Mapping[str, str] | None = None) -> Run:
+    """A run of the product into a folder that is emptied before it, unless `options` say to go on there."""
+    command = [sys.executable, "-m", "fruits", "--backend", backend, "--input", str(images), "--output", str(results), *options]
+    ended = run(command, environment)
+    return Run(json.loads((results / "report.json").read_text()), ended.seconds)
+
+
+def emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
