@@ -169,7 +169,7 @@ class OpenVINO:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": 1,
-            "ENABLE_CPU_PINNING": False,  # by default every process takes the first core for its own
+            "ENABLE_CPU_PINNING": False,  # no process knows which cores the others are bound to
         }
         self._one = self._many = self._compiled(1)
         self._batch = 1
