@@ -27,7 +27,8 @@ class Job:
     """A job's parameters. Raises `BadArgument` when one, or a combination, cannot be honoured.
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
-    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `manifest`:
+    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide.
+    `precision`: what the engine computes in; `model.ENGINES` has what it can. `manifest`:
     a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused.
     `chunk_timeout`: seconds, after which a chunk is done again file by file, each with a limit (`FeaturizeTask.file_seconds`). `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
