@@ -15,7 +15,7 @@ from fruits.errors import BadArgument, FruitsError
 from fruits.job import Job, check_seen_by_nodes
 from fruits.machine import cores, memory
 from fruits.manifest import find_images
-from fruits.model import ENGINES, GRAPH, WEIGHTS, check_installed
+from fruits.model import ENGINES, GRAPH, WEIGHTS, check_installed, check_processor
 from fruits.results import Results
 from fruits.versions import check_nodes
 
@@ -37,7 +37,7 @@ def examine(job: Job) -> Iterator[Check]:
     name = job.backend or registry.DEFAULT
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", _python),
-        ("model", lambda: _model(job)),
+        ("model", lambda: _model(job, cluster)),
         (f"backend {name}", lambda: _backend(name)),
     ]
     if name == "spark" or cluster == "yarn":
@@ -61,8 +61,10 @@ def _python() -> str:
     return f"{platform.python_version()}, fruits {fruits.__version__}"
 
 
-def _model(job: Job) -> str:
+def _model(job: Job, cluster: str) -> str:
     check_installed(job.engine)
+    if cluster == "local":
+        check_processor(job.precision)
     for asset in (WEIGHTS, GRAPH):
         asset.checked()
     return f"weights and graph are what was shipped; engine {job.engine}, {version(ENGINES[job.engine].module.replace('_', '-'))}"
@@ -144,5 +146,5 @@ def _worker(job: Job, cluster: str) -> str:
     )
     given = Workers(1, 1) if cluster in ("local", "yarn") else None
     with registry.load(job.backend or registry.DEFAULT)(Settings(cluster, given, job.options, yarn=yarn)) as backend:
-        check_nodes(backend, job.engine)
+        check_nodes(backend, job.engine, job.precision)
         return f"started on {cluster}, with the same Python and the same packages"

@@ -17,7 +17,7 @@ from fruits import defaults
 from fruits.backend import DEFAULT, REGISTRY
 from fruits.errors import BadArgument, FruitsError
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, PCA_METHODS, SAMPLE, Job
-from fruits.model import ENGINES
+from fruits.model import ENGINES, PRECISIONS
 
 if TYPE_CHECKING:
     from fruits.model import Engine
@@ -84,7 +84,16 @@ class Memory(click.ParamType[int]):
 )
 @click.option_panel(
     "Reading images",
-    options=["--engine", "--batch-size", "--chunk-size", "--chunk-timeout", "--max-pixels", "--max-file-bytes", "--max-rejected"],
+    options=[
+        "--engine",
+        "--precision",
+        "--batch-size",
+        "--chunk-size",
+        "--chunk-timeout",
+        "--max-pixels",
+        "--max-file-bytes",
+        "--max-rejected",
+    ],
 )
 @click.option_panel("Talking", options=["--dry-run", "--json", "--log-level", "--version", "--help"])
 @click.option("--input", metavar="URL", help="Folder of images, searched recursively. [default: the bundled sample]")
@@ -149,6 +158,12 @@ class Memory(click.ParamType[int]):
 @click.option("--features-only", is_flag=True, help="No PCA.")
 @click.option(
     "--engine", type=click.Choice(list(ENGINES)), help="What runs the network; keras is the reference, and slower. [default: litert]"
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="What it computes in. bfloat16, with openvino where the processor has it, gives other features, and is faster on some "
+    "processors. [default: float32]",
 )
 @click.option(
     "--batch-size",
@@ -280,7 +295,9 @@ def rejected(results: str, reasons: tuple[str, ...], paths: bool, as_json: bool)
 
 @main.command()
 @click.argument("archive", default="environment.tar.gz")
-@click.option("--engine", type=click.Choice(list(ENGINES)), default="litert", show_default=True, help="keras adds TensorFlow.")
+@click.option(
+    "--engine", type=click.Choice(list(ENGINES)), default="litert", show_default=True, help="keras adds TensorFlow, openvino OpenVINO."
+)
 @click.option(
     "--backend", "names", type=click.Choice(list(REGISTRY)), multiple=True, help="For the workers of this one only. [default: of all]"
 )

@@ -18,7 +18,7 @@ from fruits.decode import Rejected
 from fruits.images import Images, Input
 from fruits.listing import Entry, label_of
 from fruits.marker import REJECTS, ChunkDone, Marker, believed, marker_name
-from fruits.model import FEATURES, SIDE, Engine, Network, network
+from fruits.model import FEATURES, SIDE, Engine, Network, Precision, network
 from fruits.one_by_one import OneByOne
 from fruits.plan import Chunk, read_chunk
 from fruits.storage import Folder
@@ -49,6 +49,7 @@ class FeaturizeTask:
     output: str
     fingerprint: str
     engine: Engine
+    precision: Precision
     batch_size: int
     chunk_seconds: float
     provenance: Mapping[str, Any]
@@ -128,7 +129,7 @@ Featurized = tuple[list[int], npt.NDArray[np.float32], dict[int, Rejected]]
 
 def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
     """In this process; and where that takes too long again, with a process for the images that may be ended."""
-    infer = network(task.engine)
+    infer = network(task.engine, task.precision)
     images = Images(task.images)
 
     def work(gave_up: threading.Event) -> Featurized:

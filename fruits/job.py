@@ -10,7 +10,7 @@ from typing import Any
 from fruits import storage
 from fruits.backend import REGISTRY, Workers
 from fruits.errors import BadArgument
-from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PREPROCESSING, WEIGHTS, Engine
+from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PRECISIONS, PREPROCESSING, WEIGHTS, Engine, Precision
 
 SAMPLE = str(Path(__file__).parent / "sample" / "Test")
 DEFAULT_COMPONENTS = 200
@@ -28,7 +28,8 @@ class Job:
     """A job's parameters. Raises `BadArgument` when one, or a combination, cannot be honoured.
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
-    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide. `manifest`:
+    the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide.
+    `precision`: what the engine computes in; `model.ENGINES` has what it can. `manifest`:
     a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused.
     `chunk_timeout`: seconds, after which a chunk is done again file by file, each with a limit (`FeaturizeTask.file_seconds`). `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
@@ -50,6 +51,7 @@ class Job:
     patterns: tuple[str, ...] = DEFAULT_PATTERNS
     manifest: str | None = None
     engine: Engine = "litert"
+    precision: Precision = "float32"
     batch_size: int | None = None
     chunk_size: int | None = None
     chunk_timeout: float = 300.0
@@ -83,6 +85,8 @@ class Job:
             raise BadArgument(f"there is no engine {self.engine!r}", f"choose one of: {', '.join(ENGINES)}")
         if self.pca not in PCA_METHODS:
             raise BadArgument(f"there is no PCA {self.pca!r}", f"choose one of: {', '.join(PCA_METHODS)}")
+        if self.precision not in PRECISIONS:
+            raise BadArgument(f"there is no precision {self.precision!r}", f"choose one of: {', '.join(PRECISIONS)}")
         if self.launcher is not None and self.launcher not in LAUNCHERS:
             raise BadArgument(f"there is no launcher {self.launcher!r}", f"choose one of: {', '.join(LAUNCHERS)}")
         if self.cluster not in (None, "auto", "local", "yarn") and "://" not in str(self.cluster):
@@ -160,6 +164,9 @@ class Job:
                 raise BadArgument(f"--workers {workers}: only YARN gives and takes workers while a run goes on", "give one number")
         if self.launcher is not None and self.backend == "spark":
             raise BadArgument("--launcher has no effect with --backend spark: it starts Dask's workers", "leave it out")
+        if self.precision not in ENGINES[self.engine].precisions:
+            able = ", ".join(f"--engine {name}" for name, needs in ENGINES.items() if self.precision in needs.precisions)
+            raise BadArgument(f"the engine {self.engine} does not compute in {self.precision}", f"leave out --precision, or use {able}")
         if self.cluster == "yarn":
             check_seen_by_nodes(self.input, self.output)
         fitting = {
@@ -197,9 +204,9 @@ class Job:
             "patterns": sorted(self.patterns),
             "model": MODEL_NAME,
             "weights": WEIGHTS.sha256,
-            "graph": GRAPH.sha256 if self.engine == "litert" else None,
+            "graph": None if self.engine == "keras" else GRAPH.sha256,
             "preprocessing": PREPROCESSING,
-            "precision": "float32",
+            "precision": self.precision,
             "engine": self.engine,
             "max_pixels": self.max_pixels,
             "max_file_bytes": self.max_file_bytes,

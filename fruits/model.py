@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
-from fruits.errors import MissingPackage, RunFailed
+from fruits.errors import BadArgument, MissingPackage, RunFailed
+from fruits.machine import multiplies_bfloat16
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,19 +32,23 @@ PREPROCESSING = "RGB, bicubic 224x224, x / 127.5 - 1"
 SIDE = 224
 FEATURES = 1280
 
-Engine = Literal["litert", "keras"]
+Engine = Literal["litert", "keras", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class EngineNeeds(NamedTuple):
     module: str
     extra: str  # what to install for it
     batch_size: int  # images a call, unless the user says otherwise
+    precisions: tuple[Precision, ...] = ("float32",)
 
 
-# LiteRT is fastest where a batch stays in a core's cache (DESIGN section 5); Keras has a fixed cost a call.
+# LiteRT and OpenVINO are fastest where a batch stays in a core's cache (DESIGN section 5); Keras has a fixed cost a call.
 ENGINES: dict[str, EngineNeeds] = {
     "litert": EngineNeeds("ai_edge_litert", "worker", 2),
     "keras": EngineNeeds("tensorflow", "keras", 16),
+    "openvino": EngineNeeds("openvino", "openvino", 2, PRECISIONS),
 }
 
 
@@ -51,6 +56,12 @@ def check_installed(engine: Engine) -> None:
     """Raises `MissingPackage` where the engine's package is not installed; imports nothing."""
     if importlib.util.find_spec(ENGINES[engine].module) is None:
         raise MissingPackage(f"the engine {engine}", ENGINES[engine].extra)
+
+
+def check_processor(precision: Precision) -> None:
+    """Raises `BadArgument` for bfloat16 where this machine's processor has no instructions for it: it would be emulated, and slower."""
+    if precision == "bfloat16" and not multiplies_bfloat16():
+        raise BadArgument("--precision bfloat16: the processor of this machine has neither AVX512-BF16 nor AMX", "leave out --precision")
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,10 @@ class Network(Protocol):
 
 
 @cache
-def network(engine: Engine) -> Network:
-    """The process's one instance; raises `MissingPackage` where the engine is not installed."""
+def network(engine: Engine, precision: Precision = "float32") -> Network:
+    """The process's one instance; raises `MissingPackage` and `BadArgument` as `check_installed` and `check_processor` do."""
+    if engine == "openvino":
+        return OpenVINO(precision)
     return LiteRT() if engine == "litert" else Keras()
 
 
@@ -134,6 +147,67 @@ def _without_banner() -> Iterator[None]:
             said.seek(0)
             os.write(2, b"".join(line for line in said if b"Created TensorFlow Lite XNNPACK delegate" not in line))
             os.close(stderr)
+
+
+class OpenVINO:
+    """OpenVINO on one thread, with the graph that LiteRT runs. The output does not depend on the batch: checked for 1 to 32.
+
+    A graph is compiled (0.1 s) for a batch: with an open one float32 takes a tenth longer. So there are two, for the largest batch that
+    came and for one image; a smaller batch, such as the last of a chunk, goes image by image.
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        check_installed("openvino")
+        check_processor(precision)
+        with _without_telemetry():
+            from openvino import Core
+
+        self._core = Core()
+        self._model = self._core.read_model(GRAPH.checked())
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": 1,
+            "ENABLE_CPU_PINNING": False,  # no process knows which cores the others are bound to
+        }
+        self._one = self._many = self._compiled(1)
+        self._batch = 1
+        self._lock = threading.Lock()  # as in LiteRT
+
+    def __call__(self, pixels: "Pixels") -> "Features":
+        import numpy as np
+
+        with self._lock:
+            if len(pixels) > self._batch:
+                self._many, self._batch = self._compiled(len(pixels)), len(pixels)
+            if len(pixels) == self._batch:
+                return self._features(self._many, pixels)
+            return np.concatenate([self._features(self._one, pixels[i : i + 1]) for i in range(len(pixels))])
+
+    def _compiled(self, batch: int) -> Any:
+        self._model.reshape([batch, SIDE, SIDE, 3])
+        return self._core.compile_model(self._model, "CPU", self._settings).create_infer_request()
+
+    @staticmethod
+    def _features(request: Any, pixels: "Pixels") -> "Features":
+        request.infer([pixels])
+        features: Features = request.get_output_tensor(0).data.copy()  # the next call writes to the same memory
+        return features
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Importing openvino tells Google Analytics, and writes an identity to ~/intel, unless openvino-telemetry is not there to be imported.
+    None in `sys.modules` is Python's own way to say so; openvino has a stub for that."""
+    name = "openvino_telemetry"
+    before = {name: sys.modules[name]} if name in sys.modules else {}
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        sys.modules.update(before)
 
 
 class Keras:

@@ -27,7 +27,7 @@ from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, Job, check_seen_by_nodes, 
 from fruits.listing import Listing
 from fruits.manifest import find_images
 from fruits.marker import ChunkDone
-from fruits.model import FEATURES, check_installed
+from fruits.model import FEATURES, check_installed, check_processor
 from fruits.observer import Advance, Nobody, Observer
 from fruits.pca import Projection, Spread
 from fruits.plan import CARRIED, Chunk, cut, write_plan
@@ -127,6 +127,8 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
     backend, where = _backend(job, session)
     if session is None:
         check_installed(job.engine)
+        if not backend.remote:
+            check_processor(job.precision)
     projection, sha256 = _given_projection(job)
     results = Results(job)
     results.admit()
@@ -262,7 +264,7 @@ class _Run:
             with self._stage("start", 0):
                 backend = session.enter_context(ready.backend)
                 if ready.backend.remote:
-                    check_nodes(backend, ready.job.engine)
+                    check_nodes(backend, ready.job.engine, ready.job.precision)
             if dashboard := backend.describe().get("dashboard"):
                 self.observer.note(f"dashboard at {dashboard}")  # shown while it can be looked at; afterwards it is gone
             done = self._featurize(backend)
@@ -329,6 +331,7 @@ class _Run:
             output=job.output,
             fingerprint=ready.fingerprints["features"],
             engine=job.engine,
+            precision=job.precision,
             batch_size=job.effective_batch_size,
             chunk_seconds=job.chunk_timeout,
             provenance=self._provenance(),

@@ -36,7 +36,7 @@ def show_plan(plan: dict[str, Any], console: Console) -> None:
     table.add_row("ignored", _counted(plan["ignored"]) or "none")
     table.add_row("chunks", f"{plan['chunks']}, of up to {plan['largest_chunk']} images")
     table.add_row("backend", f"{backend['name']}, {backend['workers']} workers, cluster {backend['cluster']}")
-    table.add_row("model", f"{plan['job']['engine']}, {plan['batch_size']} images a batch")
+    table.add_row("model", f"{plan['job']['engine']} in {plan['job']['precision']}, {plan['batch_size']} images a batch")
     for key, value in backend["configuration"].items():
         table.add_row(key, Text(str(value)))
     table.add_row("output", Text(plan["job"]["output"]))

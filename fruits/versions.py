@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import fruits
 from fruits.backend import GaveUp
 from fruits.errors import RunFailed
+from fruits.machine import multiplies_bfloat16
 
 if TYPE_CHECKING:
     from fruits.backend import Backend
-    from fruits.model import Engine
+    from fruits.model import Engine, Precision
 
 # What decides the digits, besides fruits itself.
-PACKAGES = ("numpy", "pillow", "pyarrow", "ai-edge-litert", "tensorflow", "tensorflow-cpu")
+PACKAGES = ("numpy", "pillow", "pyarrow", "ai-edge-litert", "tensorflow", "tensorflow-cpu", "openvino")
 PACK = "check --environment; `python -m fruits pack` makes one of this Python"
-KERAS_ONLY = ("tensorflow", "tensorflow-cpu")
+# The engine that alone needs a package.
+ONLY = {"tensorflow": "keras", "tensorflow-cpu": "keras", "openvino": "openvino"}
 
 
 def versions() -> dict[str, str]:
@@ -31,13 +33,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def node_versions(_: int) -> tuple[str, dict[str, str]]:
-    """The node on which this runs, as YARN calls it where there is YARN, and the versions there."""
-    return os.environ.get("NM_HOST", socket.gethostname()), versions()
+def node_versions(_: int) -> tuple[str, dict[str, str], bool]:
+    """The node on which this runs, as YARN calls it where there is YARN, the versions there, and whether its processor has bfloat16."""
+    return os.environ.get("NM_HOST", socket.gethostname()), versions(), multiplies_bfloat16()
 
 
-def check_nodes(backend: "Backend", engine: "Engine") -> None:
-    """Raises `RunFailed` where the workers' Python, fruits, or a package that decides the digits is another than here."""
+def check_nodes(backend: "Backend", engine: "Engine", precision: "Precision") -> None:
+    """Raises `RunFailed` where the workers' Python, fruits, or a package that decides the digits is another than here, or where their
+    processors do not have the precision."""
     here = versions()
     try:
         answers = list(backend.map(node_versions, range(2 * backend.workers)))
@@ -46,14 +49,19 @@ def check_nodes(backend: "Backend", engine: "Engine") -> None:
     for answer in answers:
         if isinstance(answer, GaveUp):
             raise RunFailed(f"a worker could not be asked for its versions: {answer.cause}", PACK)
-        node, there = answer
+        node, there, bfloat16 = answer
         differing = [
             f"{what} is {there.get(what, 'not installed')} there, {wanted} here"
             for what, wanted in here.items()
-            if what != "platform" and there.get(what) != wanted and not (what in KERAS_ONLY and engine != "keras")
+            if what != "platform" and there.get(what) != wanted and ONLY.get(what, engine) == engine
         ]
         if differing:
             raise RunFailed(
                 f"the Python of node {node} is another than this one: {'; '.join(differing)}",
                 PACK,
+            )
+        if precision == "bfloat16" and not bfloat16:
+            raise RunFailed(
+                f"--precision bfloat16: the processor of node {node} has neither AVX512-BF16 nor AMX",
+                "leave out --precision, or use nodes that have one of these",
             )

@@ -6,6 +6,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -209,6 +210,16 @@ def cli(*arguments: str, cwd: Path | None = None, under: Sequence[str] = (), **e
     """Runs `python -m fruits` as a user would; `under` is a command before it."""
     command = [*under, sys.executable, "-m", "fruits", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, timeout=240, check=False)
+
+
+def without_bfloat16(folder: Path) -> tuple[str, ...]:
+    """Runs the command after it where /proc/cpuinfo tells of a processor without AVX512-BF16 and AMX."""
+    fake = folder / ".cpuinfo"
+    fake.write_text(re.sub(r"\b(avx512_bf16|amx_\w+)\b", "", Path("/proc/cpuinfo").read_text()))
+    under = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /proc/cpuinfo && exec "$@"', str(fake))
+    if shutil.which("unshare") is None or subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("another /proc/cpuinfo needs unshare, and the right to mount")
+    return under
 
 
 def table(results: Path, part: str) -> pd.DataFrame:

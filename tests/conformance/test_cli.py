@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conftest import SAMPLE, WITHOUT_OVERRIDE, cli, report, table
+from conftest import SAMPLE, WITHOUT_OVERRIDE, cli, report, table, without_bfloat16
 
 pytestmark = pytest.mark.local("the command line opens a session of its own")
 
@@ -99,6 +99,9 @@ REFUSED = {
     "components infinite": (["--components", "1.e999"], "not a share"),
     "more components than images": (["--input", "images", "--components", "20"], "--components 20: 14 images"),
     "unknown engine": (["--engine", "onnx"], "onnx"),
+    "unknown precision": (["--precision", "int8"], "int8"),
+    "bfloat16 in litert": (["--precision", "bfloat16"], "the engine litert does not compute in bfloat16"),
+    "bfloat16 in keras": (["--precision", "bfloat16", "--engine", "keras"], "leave out --precision, or use --engine openvino"),
     "workers 0": (["--workers", "0"], "--workers 0"),
     "batch 0": (["--batch-size", "0"], "--batch-size 0"),
     "chunk 0": (["--chunk-size", "0"], "--chunk-size 0"),
@@ -178,6 +181,7 @@ def test_an_unknown_backend(tmp_path: Path) -> None:
         ("pyspark", ["--backend", "spark"], "pip install 'fruits[spark]'"),
         ("distributed", ["--backend", "dask"], "pip install 'fruits[dask]'"),
         ("tensorflow", ["--engine", "keras"], "pip install 'fruits[keras]'"),
+        ("openvino", ["--engine", "openvino"], "pip install 'fruits[openvino]'"),
         ("ai_edge_litert", ["--engine", "litert"], "pip install 'fruits[worker]'"),
     ],
 )
@@ -218,7 +222,8 @@ def test_help_is_light_and_complete() -> None:
     script = (
         "import sys\nfrom fruits.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'tensorflow', 'pyspark', 'dask', 'distributed', 'boto3', 'botocore', 'pyarrow', 'numpy', 'pandas'} & sys.modules.keys()\n"
+        "heavy = {'tensorflow', 'openvino', 'pyspark', 'dask', 'distributed', 'boto3', 'botocore', 'pyarrow', 'numpy', 'pandas'}\n"
+        "heavy &= sys.modules.keys()\n"
         "print('heavy:', sorted(heavy))"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout
@@ -241,6 +246,7 @@ def test_help_is_light_and_complete() -> None:
         "--projection",
         "--features-only",
         "--engine",
+        "--precision",
         "--batch-size",
         "--chunk-size",
         "--chunk-timeout",
@@ -278,19 +284,19 @@ def running(*command: str, env: dict[str, str] | None = None, until: str) -> Ite
 
 
 @contextmanager
-def dask_cluster() -> Iterator[str]:
-    """A scheduler and one worker, to which the package `backends` is not known."""
+def dask_cluster(under: Sequence[str] = ()) -> Iterator[str]:
+    """A scheduler and one worker, to which the package `backends` is not known; `under` is a command before the worker's."""
     loopback = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
     script = "import sys; sys.modules['backends'] = None; from distributed.cli.dask_worker import main; main()"
     with running(sys.executable, "-m", "distributed.cli.dask_scheduler", *loopback, until=r"Scheduler at:\s+(tcp://127\S+)") as scheduler:
-        worker = (sys.executable, "-c", script, scheduler, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
+        worker = (*under, sys.executable, "-c", script, scheduler, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
         with running(*worker, until=r"Registered to:\s+(\S+)"):
             yield scheduler
 
 
 @contextmanager
-def spark_cluster() -> Iterator[str]:
-    """A standalone master and one worker with a core."""
+def spark_cluster(under: Sequence[str] = ()) -> Iterator[str]:
+    """A standalone master and one worker with a core; `under` is a command before the worker's."""
     import pyspark
 
     from backends.java import java_home
@@ -300,7 +306,7 @@ def spark_cluster() -> Iterator[str]:
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:
-        worker = (spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", master)
+        worker = (*under, spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", master)
         with running(*worker, env=env, until=r"Successfully (registered) with master"):
             yield master
 
@@ -335,6 +341,19 @@ def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: 
             refused = cli(*arguments, "--workers", "1")
             assert refused.returncode == 2
             assert "has its own workers" in refused.stderr
+
+
+def test_nodes_without_bfloat16(backend: str, images: Path, tmp_path: Path) -> None:
+    """This machine's processor is not asked: it computes nothing."""
+    environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
+    with {"dask": dask_cluster, "spark": spark_cluster}[backend](without_bfloat16(tmp_path)) as address:
+        job = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", "--engine", "openvino", *FAST)
+        ended = cli(*job, "--precision", "bfloat16", **environment)
+        assert ended.returncode == 1, ended.stderr
+        assert re.search(r"--precision bfloat16: the processor of node \S+ has neither AVX512-BF16 nor AMX", ended.stderr)
+        assert "use nodes that have one of these" in ended.stderr
+        assert not (tmp_path / "r" / "features").exists()
+        assert cli(*job, **environment).returncode == 0
 
 
 def test_an_address_where_nothing_answers(backend: str, images: Path, tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ from PIL import Image
 
 from conftest import DATA, EMR, SAMPLE, Engine, expected_features, report, table, vectors
 
-# DESIGN section 5: the measured distance to the EMR run is 3.3e-5 for LiteRT and 1.4e-5 for Keras.
-ENGINE_TOLERANCES = {"litert": 1e-4, "keras": 2e-5}
+# DESIGN section 5: the measured distance to the EMR run is 3.3e-5 for LiteRT and 1.4e-5 for Keras; 2.0e-5 for OpenVINO.
+ENGINE_TOLERANCES = {"litert": 1e-4, "keras": 2e-5, "openvino": 4e-5}
 
 
 KERAS = pytest.param("keras", marks=pytest.mark.local("the nodes have no TensorFlow"))
+OPENVINO = pytest.param("openvino", marks=pytest.mark.local("the nodes have no OpenVINO"))
 
 
-@pytest.mark.parametrize("network", ["litert", KERAS])
+@pytest.mark.parametrize("network", ["litert", KERAS, OPENVINO])
 def test_features_are_those_of_the_emr_run(engine: Engine, network: str, tmp_path: Path) -> None:
     engine.run(input=EMR, output=tmp_path / "r", engine=network, features_only=True)
     with np.load(DATA / "emr" / "features.npz") as stored:
@@ -25,6 +26,7 @@ def test_features_are_those_of_the_emr_run(engine: Engine, network: str, tmp_pat
     found = {"/".join(row.path.split("/")[-2:]): row.features for row in table(tmp_path / "r", "features").itertuples()}
     assert found.keys() == expected.keys()
     deviation = max(np.abs(found[path] - expected[path]).max() for path in expected)
+    print(f"{network}: off by {deviation:.1e}")
     assert deviation < ENGINE_TOLERANCES[network]
 
 

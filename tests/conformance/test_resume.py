@@ -50,6 +50,7 @@ def test_other_features_are_refused_with_what_differs(engine: Engine, images: Pa
         ({"input": SAMPLE}, "input: "),
         ({"max_pixels": 1_000_000}, "max_pixels: 40000000 there, 1000000 asked"),
         ({"engine": "keras"}, "engine: 'litert' there, 'keras' asked"),
+        ({"engine": "openvino", "precision": "bfloat16"}, "precision: 'float32' there, 'bfloat16' asked"),
         ({"patterns": ("*.jpg",)}, "patterns: "),
     ):
         with pytest.raises(OutputInUse, match="holds other features") as refused:

@@ -52,6 +52,7 @@ def test_the_most_specific_wins(folders: dict[str, Path], images: Path) -> None:
         ("wrokers = 2\n", "there is no option 'wrokers'"),
         ('batch-size = "many"\n', "batch-size = 'many'"),
         ("batch-size = \n", "cannot be read"),
+        ('precision = "bfloat16"\n', "the engine litert does not compute in bfloat16"),
         ('environment = "venv:///x"\n', "--environment venv:///x has no effect on --cluster local"),
     ],
 )

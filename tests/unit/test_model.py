@@ -12,7 +12,8 @@ from PIL import Image
 
 from conftest import SAMPLE
 from fruits.errors import RunFailed
-from fruits.model import GRAPH, WEIGHTS, Asset, network
+from fruits.machine import multiplies_bfloat16
+from fruits.model import GRAPH, WEIGHTS, Asset, Engine, network
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +22,58 @@ def pixels() -> np.ndarray:
     return np.stack([np.asarray(Image.open(photo).resize((224, 224))) for photo in photos])
 
 
-def test_litert_does_not_depend_on_the_batch(pixels: np.ndarray) -> None:
-    litert = network("litert")
-    one_by_one = np.concatenate([litert(pixels[i : i + 1]) for i in range(32)])
+@pytest.mark.parametrize("engine", ["litert", "openvino"])
+def test_features_do_not_depend_on_the_batch(engine: Engine, pixels: np.ndarray) -> None:
+    infer = network(engine)
+    one_by_one = np.concatenate([infer(pixels[i : i + 1]) for i in range(32)])
     assert one_by_one.shape == (32, 1280)
     assert one_by_one.dtype == np.float32
     for size in range(2, 33):
-        batches = np.concatenate([litert(pixels[i : i + size]) for i in range(0, 32, size)])
+        batches = np.concatenate([infer(pixels[i : i + size]) for i in range(0, 32, size)])
         assert np.array_equal(batches, one_by_one), f"batch of {size}"
 
 
 def test_keras_and_litert_agree(pixels: np.ndarray) -> None:
     assert np.abs(network("keras")(pixels) - network("litert")(pixels)).max() < 5e-5
+
+
+def test_openvino_and_litert_agree(pixels: np.ndarray) -> None:
+    assert np.abs(network("openvino")(pixels) - network("litert")(pixels)).max() < 5e-5
+
+
+def test_openvino_keeps_to_itself() -> None:
+    """In a fresh process: one thread computes, on any core, and the package that would tell Google Analytics is not loaded."""
+    script = (
+        "import sys, time, os, numpy as np; from pathlib import Path; from fruits.model import network\n"
+        "cores = os.sched_getaffinity(0); infer, pixels = network('openvino'), np.zeros((2, 224, 224, 3), np.uint8); infer(pixels)\n"
+        "cpu, clock = time.process_time(), time.monotonic()\n"
+        "for _ in range(50): infer(pixels)\n"
+        "print((time.process_time() - cpu) / (time.monotonic() - clock))\n"
+        "print(all(os.sched_getaffinity(int(task.name)) == cores for task in Path('/proc/self/task').iterdir()))\n"
+        "print('openvino_telemetry' in sys.modules); import openvino_telemetry; print(openvino_telemetry.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    busy, *others = done.stdout.split()
+    assert float(busy) < 1.1
+    assert others == ["True", "False", "openvino_telemetry"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "has"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", True),
+        ("flags\t\t: fpu avx512_bf16\n\nflags\t\t: fpu avx512_bf16\n", True),
+        ("flags\t\t: amx_bf16 amx_tile\nvmx flags\t: vnmi\n", True),
+        ("flags\t\t: fpu avx512f avx512_vnni\n", False),
+        ("flags\t\t: fpu avx512_bf16\n\nflags\t\t: fpu\n", False),
+        ("model name\t: avx512_bf16\nbugs\t: amx_bf16\n", False),
+        ("Features\t: fp asimd bf16\n", False),  # arm64
+        ("", False),
+    ],
+)
+def test_which_processors_have_bfloat16(cpuinfo: str, has: bool) -> None:
+    assert multiplies_bfloat16(cpuinfo) is has
 
 
 def test_the_graph_is_made_from_the_weights(pixels: np.ndarray, tmp_path: Path) -> None:

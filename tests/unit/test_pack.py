@@ -116,9 +116,10 @@ def test_the_same_installation_gives_the_same_bytes(packed: PackedEnvironment, t
     again.path.unlink()
 
 
-def test_only_keras_needs_tensorflow() -> None:
-    assert any(name.startswith("tensorflow") for name in closure(["fruits[keras]"]))
-    assert not any(name.startswith("tensorflow") for name in closure(["fruits[worker]"]))
+@pytest.mark.parametrize(("extra", "package"), [("keras", "tensorflow"), ("openvino", "openvino")])
+def test_an_engine_s_package_is_packed_for_that_engine_alone(extra: str, package: str) -> None:
+    assert any(name.startswith(package) for name in closure([f"fruits[{extra}]"]))
+    assert not any(name.startswith(package) for name in closure(["fruits[worker]"]))
 
 
 @pytest.mark.parametrize(
