@@ -1,5 +1,6 @@
-"""The command line: `python -m benchmarks speed`."""
+"""The command line: `python -m benchmarks speed` and `profile`."""
 
+import json
 import random
 import sys
 from datetime import datetime
@@ -74,6 +75,35 @@ def speed(
     if quick:
         console.print("--quick shows that it runs: these figures mean nothing")
     console.print(f"written to {output}", markup=False, soft_wrap=True)
+
+
+@main.command()
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--images", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="[default: the bundled sample]")
+@click.option("--quick", is_flag=True, help="A few images: shows that it runs.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Picture. [default: benchmarks/profile.png]")
+def profile(repeats: int, workers: int, folder: Path | None, quick: bool, output: Path | None) -> None:
+    """Where a second of a worker goes on each backend, as a picture and, beside it, as JSON."""
+    from benchmarks.profile import draw, profiled
+
+    console, began = Console(stderr=True, highlight=False), monotonic()
+    picture = output or ROOT / "benchmarks" / "profile.png"
+
+    def say(text: str) -> None:
+        console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
+
+    with scratch_folder(None) as name:
+        scale = QUICK if quick else FULL
+        bench = Bench(scale, images.photos(folder or images.SAMPLE), repeats, workers, random.Random(), Path(name), None, say)  # noqa: S311
+        try:
+            content = profiled(bench)
+        except Failed as failed:
+            console.print(f"error: {failed}", markup=False, soft_wrap=True)
+            sys.exit(1)
+    picture.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    draw(content, picture)
+    console.print(f"drawn: {picture}", markup=False, soft_wrap=True)
 
 
 def _table(rows: list[Row]) -> Table:

@@ -38,12 +38,17 @@ class Network:
         found = np.empty((len(contents), FEATURES), np.float32)
         for start in range(0, len(contents), self.batch):
             part = contents[start : start + self.batch]
-            for row, content in enumerate(part):
-                self._pixels[row] = decoded(content)
-            self._interpreter.set_tensor(self._input, self._pixels)
-            self._interpreter.invoke()
-            found[start : start + len(part)] = self._interpreter.get_tensor(self._output)[: len(part)]
+            found[start : start + len(part)] = self.infer([decoded(content) for content in part])
         return found
+
+    def infer(self, pixels: Sequence["np.ndarray"]) -> "np.ndarray":
+        """Of RGB bytes [224, 224, 3] each, no more than the batch."""
+        for row, image in enumerate(pixels):
+            self._pixels[row] = image
+        self._interpreter.set_tensor(self._input, self._pixels)
+        self._interpreter.invoke()
+        features: np.ndarray = self._interpreter.get_tensor(self._output)[: len(pixels)]
+        return features
 
 
 def decoded(content: bytes) -> "np.ndarray":
