@@ -1,6 +1,7 @@
 """Daft with the same core: `python -m benchmarks.peers.daft_udf FOLDER OUTPUT WORKERS BATCH`."""
 
 import sys
+import threading
 
 import daft
 import numpy as np
@@ -16,14 +17,16 @@ def main() -> None:
 
     @daft.cls(max_concurrency=int(workers), use_process=True)
     class Featurizer:
-        """An instance in each of Daft's processes, with a network of its own."""
+        """An instance in each of Daft's processes, which may call it from several threads: a network serves one call at a time."""
 
         def __init__(self) -> None:
-            self._network = Network(batch)
+            self._networks = threading.local()
 
         @daft.method.batch(return_dtype=daft.DataType.embedding(daft.DataType.float32(), FEATURES), batch_size=A_TASK)
         def features(self, contents: daft.Series) -> "np.ndarray":
-            return self._network.features(contents.to_pylist())
+            if not hasattr(self._networks, "own"):
+                self._networks.own = Network(batch)
+            return self._networks.own.features(contents.to_pylist())
 
     images = daft.from_glob_path(f"{folder}/**/*.jpg").select("path")
     features = Featurizer().features(daft.col("path").download())
