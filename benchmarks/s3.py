@@ -1,12 +1,13 @@
 """An S3 server on loopback, and the long way to it: a proxy that keeps every request for a while."""
 
 import asyncio
+import queue
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,21 +41,34 @@ def server(log: Path) -> Iterator[int]:
 
 @contextmanager
 def delayed(port: int, seconds: float) -> Iterator[int]:
-    """The port of a proxy before another on loopback. What a client sends arrives so many seconds later; answers come at once."""
-    loop = asyncio.new_event_loop()
-    ready: list[int] = []
-    started = threading.Event()
+    """The port of a proxy before another on loopback. What a client sends arrives so many seconds later; answers come at once.
+
+    A long way, not a narrow one: what is sent while an earlier part is under way arrives right behind it, so a large body is no later than
+    a small one.
+    """
+    ready: queue.SimpleQueue[tuple[int, Callable[[], object]]] = queue.SimpleQueue()
+
+    async def receive(reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]], delay: float) -> None:
+        clock, data = asyncio.get_running_loop().time, b"more"
+        while data:
+            try:
+                data = await reader.read(1 << 16)
+            except ConnectionError:
+                data = b""  # the other side has gone, which is its own affair
+            under_way.put_nowait((clock() + delay, data))
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        receiving = asyncio.create_task(receive(reader, under_way, delay))
         try:
-            while data := await reader.read(1 << 16):
-                if delay:
-                    await asyncio.sleep(delay)
-                writer.write(data)
+            while (part := await under_way.get())[1]:
+                await asyncio.sleep(part[0] - asyncio.get_running_loop().time())
+                writer.write(part[1])
                 await writer.drain()
         except ConnectionError:
-            pass  # the client has gone, which is the client's affair
+            pass
         finally:
+            receiving.cancel()
             writer.close()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,20 +76,19 @@ def delayed(port: int, seconds: float) -> Iterator[int]:
         await asyncio.gather(forward(reader, upstream_writer, seconds), forward(upstream_reader, writer, 0))
 
     async def serve() -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
         listening = await asyncio.start_server(connected, LOOPBACK, 0)
-        ready.append(listening.sockets[0].getsockname()[1])
-        started.set()
+        ready.put((listening.sockets[0].getsockname()[1], lambda: loop.call_soon_threadsafe(ended.set)))
+        await ended.wait()
 
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
-    started.wait()
+    own_port, end = ready.get(timeout=PATIENCE_SECONDS)
     try:
-        yield ready[0]
+        yield own_port
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        end()
         thread.join()
-        task.cancel()
 
 
 def environment(port: int) -> dict[str, str]:
