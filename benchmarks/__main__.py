@@ -58,7 +58,14 @@ def speed(
         output = ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}-speed{'-quick' if quick else ''}.json"
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = repeats or (1 if quick else 3)
-    settings = {"quick": quick, "repeats": repeats, "workers": workers, "seed": seed, "originals": len(originals)}
+    settings = {
+        "quick": quick,
+        "repeats": repeats,
+        "workers": workers,
+        "seed": seed,
+        "originals": len(originals),
+        "peers": peers_python is not None,
+    }
     console.print(f"{settings}")
 
     def say(text: str) -> None:

@@ -30,7 +30,9 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
 
 def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    told = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    told: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        told[name.strip()] = value.strip()
     flags = set(told.get("flags", "").split())
     return {
         "processor": told.get("model name", platform.machine()),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Ended:
-    """`seconds` from start to end; `peak` memory of the process itself in bytes (its largest resident set), without its children."""
+    """`seconds` from start to end."""
 
     output: str
     seconds: float
-    peak: int
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,22 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
     ) as process:
         assert process.stdout
         output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
     if process.returncode:
         last = "\n".join(output.splitlines()[-LAST_LINES:])
         raise Failed(f"exit code {process.returncode} of {' '.join(map(str, command))}\n{last}")
-    return Ended(output, seconds, usage.ru_maxrss * 1024)
+    return Ended(output, seconds)
+
+
+def weighed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> tuple[Ended, int]:
+    """The same, and the peak memory of the process itself in bytes (its largest resident set), without its children."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        ended = run([sys.executable, "-S", "-E", "benchmarks/weigh.py", file.name, *command], environment)
+        return ended, int(file.read())
 
 
 def fruits(backend: str, images: str | Path, results: Path, *options: str, environment: Mapping[str, str] | None = None) -> Run:
-    """A run of the product into a folder that is emptied before it, unless `options` say to go on there."""
+    """A run of the product, which goes on with what is in the folder of results. Raises `Failed`."""
     command = [sys.executable, "-m", "fruits", "--backend", backend, "--input", str(images), "--output", str(results), *options]
     ended = run(command, environment)
     return Run(json.loads((results / "report.json").read_text()), ended.seconds)

@@ -22,11 +22,12 @@ def main() -> None:
         def __init__(self) -> None:
             self._networks = threading.local()
 
-        @daft.method.batch(return_dtype=daft.DataType.embedding(daft.DataType.float32(), FEATURES), batch_size=A_TASK)
+        @daft.method.batch(return_dtype=daft.DataType.embedding(daft.DataType.float32(), FEATURES), batch_size=A_TASK)  # type: ignore[untyped-decorator]
         def features(self, contents: daft.Series) -> "np.ndarray":
             if not hasattr(self._networks, "own"):
                 self._networks.own = Network(batch)
-            return self._networks.own.features(contents.to_pylist())
+            network: Network = self._networks.own
+            return network.features(contents.to_pylist())
 
     images = daft.from_glob_path(f"{folder}/**/*.jpg").select("path")
     features = Featurizer().features(daft.col("path").download())

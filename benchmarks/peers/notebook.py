@@ -17,7 +17,7 @@ from PIL import Image
 from pyspark.ml.feature import PCA
 from pyspark.ml.linalg import DenseVector, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import col, element_at, pandas_udf, split, udf
+from pyspark.sql.functions import col, element_at, pandas_udf, split, udf  # type: ignore[attr-defined]
 from pyspark.sql.types import ArrayType, FloatType
 
 WEIGHTS = Path(__file__).parents[2] / "fruits" / "weights" / "mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
@@ -43,12 +43,13 @@ def featurized(spark: SparkSession, folder: str) -> DataFrame:
         return copy
 
     def preprocess(content: bytes) -> "np.ndarray":
-        return preprocess_input(img_to_array(Image.open(io.BytesIO(content)).resize([224, 224])))
+        pixels: np.ndarray = preprocess_input(img_to_array(Image.open(io.BytesIO(content)).resize([224, 224])))
+        return pixels
 
     def features(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         model = loaded()
         for contents in batches:
-            predicted = model.predict(np.stack(contents.map(preprocess)), verbose=0)
+            predicted = model.predict(np.stack(list(contents.map(preprocess))), verbose=0)
             yield pd.Series([vector.flatten() for vector in predicted])
 
     images = spark.read.format("binaryFile").option("pathGlobFilter", "*.jpg").option("recursiveFileLookup", "true").load(folder)

@@ -1,13 +1,22 @@
 """The benchmarks: the arithmetic of a row, and the command line with what the product says when it fails."""
 
+import http.client
+import http.server
 import json
+import random
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from benchmarks.speed import Row
+import benchmarks.speed
+from benchmarks import s3
+from benchmarks.product import Failed, weighed
+from benchmarks.speed import NotAvailable, Row, marginal_rate, measure
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +41,56 @@ def test_a_row_is_its_median(points: list[float], target: float | None, most: bo
     assert (row.median, row.reached) == (median, reached)
 
 
+def test_a_marginal_rate_knows_nothing_of_the_start() -> None:
+    for start in (0.0, 7.0, 60.0):  # 400 images a second, after that
+        assert marginal_rate((21_440, 4_288), (start + 53.6, start + 10.72)) == pytest.approx(400.0)
+
+
+def test_the_long_way_is_as_long_for_a_large_body() -> None:
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            size = len(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(str(size).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer((s3.LOOPBACK, 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with s3.delayed(server.server_port, 0.2) as port:
+            for size in (1, 4_000_000):  # the larger is 62 parts of 64 KB, which one after the other would take 12 s
+                with closing(http.client.HTTPConnection(s3.LOOPBACK, port)) as connection:
+                    started = time.monotonic()
+                    connection.request("PUT", "/", b"x" * size)
+                    assert int(connection.getresponse().read()) == size
+                    assert 0.2 <= time.monotonic() - started < 6
+        server.shutdown()
+
+
+def test_what_is_weighed_is_not_this_process() -> None:
+    held = b"x" * 300_000_000
+    ended, small = weighed([sys.executable, "-c", "print('here')"])
+    _, large = weighed([sys.executable, "-c", "held = b'x' * 200_000_000"])
+    assert ended.output == "here\n"
+    assert small < 100_000_000 < 200_000_000 < large < len(held)
+    with pytest.raises(Failed, match="its last words"):
+        weighed([sys.executable, "-c", "import sys; sys.exit('its last words')"])
+
+
+def test_a_case_that_cannot_run_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_: object) -> list[Row]:
+        raise NotAvailable("no such processor")
+
+    monkeypatch.setitem(benchmarks.speed.CASES, "precision", absent)
+    said: list[str] = []
+    bench = benchmarks.speed.Bench(benchmarks.speed.QUICK, [], 1, 2, random.Random(7), tmp_path, None, said.append)  # noqa: S311 - an order
+    assert measure(bench, ["precision"], tmp_path / "speed.json", {}) == []
+    assert json.loads((tmp_path / "speed.json").read_text())["cases"]["precision"]["not_available"] == "no such processor"
+    assert said[-1] == "case precision: not available, no such processor"
+
+
 def test_it_runs_and_writes_what_it_measured(tmp_path: Path) -> None:
     output = tmp_path / "new" / "speed.json"
     for case in ("start", "planning"):
@@ -48,7 +107,7 @@ def test_it_runs_and_writes_what_it_measured(tmp_path: Path) -> None:
         < start["start of the process to the first image committed, dask, warm disk"]["median"]
     )
     assert all(row["target"] is not None and row["reached"] in (True, False) for row in start.values())
-    assert content["start"]["settings"] == {"quick": True, "repeats": 1, "workers": 2, "seed": 7, "originals": 335}
+    assert content["start"]["settings"] == {"quick": True, "repeats": 1, "workers": 2, "seed": 7, "originals": 335, "peers": False}
     assert {"processor", "cores", "commit", "date", "packages"} <= content["start"]["machine"].keys()
     planned = content["planning"]["rows"][0]
     assert planned["what"] == "planning of 100000 paths"
