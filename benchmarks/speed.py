@@ -346,13 +346,14 @@ def planning(bench: Bench) -> list[Row]:
         there = s3.environment(port)
         _s3_files(there).touch("bucket/Test/first.jpg")
         ended = {count: weighed(_dry_run(bench, count), there) for count in (1_000, few, lines)}
-    per_million = (ended[few][1] - ended[1_000][1]) / (few - 1_000) * 1_000_000 / MB
+    per_million = (ended[lines][1] - ended[1_000][1]) / (lines - 1_000) * 1_000_000 / MB
     planned, peak = ended[lines]
     plan = json.loads(planned.output)
     return [
         Row(f"planning of {lines} paths", "s", [planned.seconds], 120.0, most=True, raw={"chunks": plan["chunks"]}),
         Row(f"memory of planning {lines} paths", "MB", [peak / MB], 3_000.0, most=True),
-        Row("memory of the driver for a million paths more", "MB", [per_million], 300.0, most=True),
+        Row(f"memory of the driver for each million of {lines} paths", "MB", [per_million], 300.0, most=True),
+        Row(f"memory of planning {few} paths", "MB", [ended[few][1] / MB]),
     ]
 
 
