@@ -16,7 +16,7 @@ from distributed.scheduler import KilledWorker
 
 from fruits.backend import GaveUp, Item, Result, Settings, task_name
 from fruits.errors import BadArgument, MissingPackage, RunFailed
-from fruits.features import read_features
+from fruits.features import grouped, read_features
 from fruits.machine import cores
 from fruits.model import FEATURES
 from fruits.pca import FittedAxes, unit_scale
@@ -166,7 +166,7 @@ class DaskBackend:
     def fit(self, features: Sequence[tuple[str, int]], k: int, standardize: bool) -> FittedAxes:
         from dask_ml.decomposition import PCA
 
-        x = da.concatenate([self._block(files) for files in _grouped(features)])
+        x = da.concatenate([self._block(files) for files in grouped(features, BLOCK_ROWS)])
         # An exact solver: "auto" would take the randomized one without power iterations.
         pca = PCA(n_components=k, svd_solver="tsqr")
         try:
@@ -181,9 +181,10 @@ class DaskBackend:
                 return FittedAxes(mean, scale, np.asarray(pca.components_), np.asarray(pca.explained_variance_ratio_))
         except (KilledWorker, MemoryError, OSError, ValueError, CancelledError) as failed:
             what, _ = _why(failed)
-            raise self._lost() or RunFailed(
-                f"dask-ml's PCA: {what}", "use --pca moments, which needs little memory; what is featurized is reused"
-            ) from failed
+            advice = "the same command goes on where this run stopped"
+            if isinstance(failed, KilledWorker | MemoryError):
+                advice = "use --pca moments, which needs little memory; what is featurized is reused"
+            raise self._lost() or RunFailed(f"dask-ml's PCA: {what}", advice) from failed
 
     def _outcome(self, item: Item, future: "Future[Any]") -> Any:
         """What came of an item. Waits again where its result was lost with the worker that had it, and another does it anew.
@@ -205,7 +206,7 @@ class DaskBackend:
         """Why the cluster has ended under the work, where it has."""
         return self._yarn.failure or self._yarn.exceeded() if self._yarn is not None else None
 
-    def _block(self, files: list[tuple[str, int]]) -> da.Array:
+    def _block(self, files: Sequence[tuple[str, int]]) -> da.Array:
         rows = sum(count for _, count in files)
         block = delayed(read_features, pure=True)([url for url, _ in files])
         array: da.Array = da.from_delayed(block, shape=(rows, FEATURES), dtype=np.float64)
@@ -238,17 +239,6 @@ def _parsed(options: Any) -> dict[str, Any]:
                 f"--set {key}: Dask's configuration has no such key", "its keys are like distributed.worker.memory.target"
             ) from unknown
     return {key: yaml.safe_load(value) for key, value in options.items()}
-
-
-def _grouped(features: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
-    group: list[tuple[str, int]] = []
-    for file in features:
-        group.append(file)
-        if sum(rows for _, rows in group) >= BLOCK_ROWS:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _why(cause: BaseException) -> tuple[str, str]:

@@ -9,7 +9,7 @@ The merging of two parts is that of Chan, Golub and LeVeque, "Updating Formulae 
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from fruits import schemas
 from fruits.backend import Backend
 from fruits.failures import completed
+from fruits.features import grouped
 from fruits.model import FEATURES
 from fruits.pca import FittedAxes, unit_scale
 from fruits.storage import WORK, Folder
@@ -96,16 +97,18 @@ def fit(
 
     Raises `RunFailed` where some could not be read. `advance` is told of the images, `note` of what took more than one attempt.
     """
-    groups = list(_groups(features))
     rows = dict(features)
-    for group, _ in completed(backend, partial(sum_features, output), groups, lambda group: group[0], note):
-        advance(sum(rows[name] for name in group), 0)
-    level = [_name(group) for group in groups]
+    enough = min(max(sum(rows.values()) // MOST_GROUPS, MIN_ROWS), MAX_ROWS)
+    groups = [tuple(name for name, _ in group) for group in grouped(features, enough)]
+    written: dict[tuple[str, ...], str] = {}
+    for group, name in completed(backend, partial(sum_features, output), groups, lambda group: group[0], note):
+        written[group] = name
+        advance(sum(rows[file] for file in group), 0)
+    level = [written[group] for group in groups]
     while len(level) > MERGED_AT_A_TIME:
-        several = [tuple(level[i : i + MERGED_AT_A_TIME]) for i in range(0, len(level), MERGED_AT_A_TIME)]
-        for _ in completed(backend, partial(sum_moments, output), several, lambda names: names[0], note):
-            pass
-        level = [_name(names) for names in several]
+        groups = [tuple(level[i : i + MERGED_AT_A_TIME]) for i in range(0, len(level), MERGED_AT_A_TIME)]
+        written = dict(completed(backend, partial(sum_moments, output), groups, lambda group: group[0], note))
+        level = [written[group] for group in groups]
     return _merged(Folder(output), level).axes(k, standardize)
 
 
@@ -132,24 +135,6 @@ def _blocks(folder: Folder, names: Sequence[str]) -> Iterator[Moments]:
 
 
 def _write(output: str, names: Sequence[str], moments: Moments) -> str:
-    return Folder(output).write(_name(names), moments.to_bytes()).name
-
-
-def _name(names: Iterable[str]) -> str:
-    """Made from what is summed: who does it again, and a worker that was given up, writes the same."""
-    return f"{MOMENTS}/{hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:20]}.npy"
-
-
-def _groups(features: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
-    """Files one after another, by rows."""
-    enough = min(max(sum(rows for _, rows in features) // MOST_GROUPS, MIN_ROWS), MAX_ROWS)
-    group: list[str] = []
-    rows_in_group = 0
-    for name, rows in features:
-        group.append(name)
-        rows_in_group += rows
-        if rows_in_group >= enough:
-            yield tuple(group)
-            group, rows_in_group = [], 0
-    if group:
-        yield tuple(group)
+    """Under a name made from what is summed: who does it again, and a worker that was given up, writes the same."""
+    name = hashlib.sha256("\n".join(names).encode()).hexdigest()[:20]
+    return Folder(output).write(f"{MOMENTS}/{name}.npy", moments.to_bytes()).name

@@ -50,11 +50,16 @@ class S3Folder:
             self._client = _client(ATTEMPTS)
             self._bucket, self._prefix, _ = self._client.split_path(url)
 
+    def _key(self, key: str) -> str:
+        """In the bucket."""
+        return "/".join(part for part in (self._prefix, key) if part)
+
     def _path(self, key: str) -> str:
-        return "/".join(part for part in (self._bucket, self._prefix, key) if part)
+        """As s3fs names it."""
+        return f"{self._bucket}/{self._key(key)}"
 
     def read(self, key: str) -> bytes:
-        if (data := self._read_fast(self._path(key).removeprefix(f"{self._bucket}/"))) is not None:
+        if (data := self._read_fast(self._key(key))) is not None:
             return data
         with _as_os_errors(self._url):
             # One request: with more at a time it asks for the size first, by HEAD, which does not tell wrong keys from a missing right.
@@ -113,7 +118,7 @@ class S3Folder:
     def status(self, key: str) -> tuple[int, str]:
         """Size in bytes and ETag."""
         with _as_os_errors(self._url):
-            answer = self._client.call_s3("head_object", Bucket=self._bucket, Key="/".join(part for part in (self._prefix, key) if part))
+            answer = self._client.call_s3("head_object", Bucket=self._bucket, Key=self._key(key))
         return int(answer["ContentLength"]), str(answer["ETag"])
 
     def walk(self) -> Iterator[tuple[str, int, str]]:
