@@ -29,7 +29,7 @@ test-slow: $(VENV)/dev.stamp
 
 # 100,000 images through both engines with an eye on their memory: a quarter of an hour. ARGS="--images 4000" for a try.
 soak: $(VENV)/dev.stamp
-	$(VENV)/bin/python tests/slow/soak.py $(ARGS)
+	$(VENV)/bin/python -m tests.slow.soak $(ARGS)
 
 # In network namespaces of their own, so that nothing listens on this machine's addresses and nothing leaves it: two clusters side by side,
 # one for what clusters do and dask-yarn, one for the conformance suite. With ARGS one cluster and what these tell pytest. Needs Java 17, Maven, iproute2.

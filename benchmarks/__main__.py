@@ -3,6 +3,9 @@
 import json
 import random
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -12,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import images
-from benchmarks.product import ROOT
-from benchmarks.speed import CASES, FULL, QUICK, Bench, Failed, Row, measure, scratch_folder
+from benchmarks.product import ROOT, Failed
+from benchmarks.speed import CASES, FULL, QUICK, Bench, Row, Scale, measure
 
 
 @click.group()
@@ -48,10 +51,8 @@ def speed(
 
     An hour with all cases, on a machine that does nothing else. Exit code 0 when everything ran, whatever the ratios.
     """
-    console, began = Console(stderr=True, highlight=False), monotonic()
-    originals = images.photos(folder or images.SAMPLE)
-    if not originals:
-        raise click.UsageError(f"there is no JPEG below {folder}")
+    console = Console(stderr=True, highlight=False)
+    originals = _originals(folder)
     if peers_python is not None:
         peers_python = peers_python.absolute()  # not resolved: the link is what makes it an environment
     if output is None:
@@ -68,16 +69,8 @@ def speed(
     }
     console.print(f"{settings}")
 
-    def say(text: str) -> None:
-        console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
-
-    with scratch_folder(scratch) as name:
-        bench = Bench(QUICK if quick else FULL, originals, repeats, workers, random.Random(seed), Path(name), peers_python, say)  # noqa: S311 - an order
-        try:
-            rows = measure(bench, cases or list(CASES), output, settings)
-        except Failed as failed:
-            console.print(f"error: {failed}", markup=False, soft_wrap=True)
-            sys.exit(1)
+    with _bench(console, QUICK if quick else FULL, originals, repeats, workers, seed, scratch, peers_python) as bench:
+        rows = measure(bench, cases or list(CASES), output, settings)
     Console(width=max(150, console.width)).print(_table(rows))
     if quick:
         console.print("--quick shows that it runs: these figures mean nothing")
@@ -94,23 +87,47 @@ def profile(repeats: int, workers: int, folder: Path | None, quick: bool, output
     """Where a second of a worker goes on each backend, as a picture and, beside it, as JSON."""
     from benchmarks.profile import draw, profiled
 
-    console, began = Console(stderr=True, highlight=False), monotonic()
+    console = Console(stderr=True, highlight=False)
     picture = output or ROOT / "benchmarks" / "profile.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+
+    with _bench(console, QUICK if quick else FULL, _originals(folder), repeats, workers) as bench:
+        content = profiled(bench)
+    picture.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    draw(content, picture)
+    console.print(f"drawn: {picture}", markup=False, soft_wrap=True)
+
+
+def _originals(folder: Path | None) -> list[Path]:
+    if not (found := images.photos(folder or images.SAMPLE)):
+        raise click.UsageError(f"there is no JPEG below {folder}")
+    return found
+
+
+@contextmanager
+def _bench(
+    console: Console,
+    scale: Scale,
+    originals: list[Path],
+    repeats: int,
+    workers: int,
+    seed: int | None = None,
+    scratch: Path | None = None,
+    peers_python: Path | None = None,
+) -> Iterator[Bench]:
+    """With a folder that goes in the end. A process that fails in the block ends this one, with exit code 1 and its words."""
+    began = monotonic()
 
     def say(text: str) -> None:
         console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
 
-    with scratch_folder(None) as name:
-        scale = QUICK if quick else FULL
-        bench = Bench(scale, images.photos(folder or images.SAMPLE), repeats, workers, random.Random(), Path(name), None, say)  # noqa: S311
+    with tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
+        order = random.Random(seed)  # noqa: S311
         try:
-            content = profiled(bench)
+            yield Bench(scale, originals, repeats, workers, order, Path(name), peers_python, say)
         except Failed as failed:
             console.print(f"error: {failed}", markup=False, soft_wrap=True)
             sys.exit(1)
-    picture.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    draw(content, picture)
-    console.print(f"drawn: {picture}", markup=False, soft_wrap=True)
 
 
 def _table(rows: list[Row]) -> Table:

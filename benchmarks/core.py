@@ -81,11 +81,14 @@ def loop(files: Sequence[str], processes: int, batch: int) -> float:
     return seconds
 
 
+def files_below(folder: str) -> list[str]:
+    return sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
+
+
 def main() -> None:
     """`python -m benchmarks.core FOLDER PROCESSES BATCH`: prints seconds."""
     folder, processes, batch = sys.argv[1:]
-    files = sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    print(loop(files, int(processes), int(batch)))
+    print(loop(files_below(folder), int(processes), int(batch)))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ python -m benchmarks.core_parts FOLDER PROCESSES BATCH
 
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.core import Network, decoded
+from benchmarks.core import Network, decoded, files_below
 
 MOST = 2048  # images of each process
 
@@ -35,7 +34,7 @@ def _parts(work: tuple[int, Sequence[str]]) -> tuple[float, float, float]:
 def main() -> None:
     folder, count, batch = sys.argv[1:]
     processes = int(count)
-    files = sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    files = files_below(folder)
     each = min(MOST, len(files) // processes)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         found = pool.map(_parts, [(int(batch), files[i * each : (i + 1) * each]) for i in range(processes)], chunksize=1)

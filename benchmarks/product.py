@@ -27,6 +27,11 @@ class Ended:
     output: str
     seconds: float
 
+    @property
+    def result(self) -> Any:
+        """The JSON in the last line of the output."""
+        return json.loads(self.output.splitlines()[-1])
+
 
 @dataclass(frozen=True)
 class Run:

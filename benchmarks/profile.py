@@ -5,7 +5,6 @@ of the stage). What an image takes to be read, decoded and inferred is measured 
 of the time inside chunks is what a chunk costs: its plan, its Parquet, its marker.
 """
 
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -35,9 +34,7 @@ def profiled(bench: Bench) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {name: {part: [] for part in PARTS} for name in BACKENDS}
     for _ in range(bench.repeats):
         for name in bench.shuffled(BACKENDS):
-            core = json.loads(
-                run([sys.executable, "-m", "benchmarks.core_parts", folder, str(bench.workers), str(BATCH)]).output.splitlines()[-1]
-            )
+            core = run([sys.executable, "-m", "benchmarks.core_parts", folder, str(bench.workers), str(BATCH)]).result
             done = bench.fruits(name, folder, "--features-only")
             inside = sum(worker["seconds"] for worker in done.report["workers"]) / count * 1000
             whole = done.stage("featurize") * bench.workers / count * 1000
@@ -52,12 +49,13 @@ def draw(content: dict[str, Any], picture: Path) -> None:
     mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
     colours = ["#4269d0", "#6cc5b0", "#efb118", "#a463f2", "#9c9c9c"]
+    narrow = 0.05 * max(sum(parts.values()) for parts in content["milliseconds"].values())  # too little for its figure
     for row, parts in enumerate(content["milliseconds"].values()):
         left = 0.0
         for (part, title), colour in zip(PARTS.items(), colours, strict=True):
             width = max(parts[part], 0.0)
             axes.barh(row, width, left=left, color=colour, label=title if row == 0 else None)
-            if width > 0.15:
+            if width > narrow:
                 axes.text(left + width / 2, row, f"{width:.2f}", ha="center", va="center", color="white", fontsize=9)
             left += width
     axes.set_yticks(range(len(content["milliseconds"])), list(content["milliseconds"]))

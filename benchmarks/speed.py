@@ -5,7 +5,6 @@ import os
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -22,7 +21,7 @@ from benchmarks import images, s3
 from benchmarks.core import FEATURES
 from benchmarks.machine import machine
 from benchmarks.memory import largest_worker
-from benchmarks.product import Failed, Run, emptied, fruits, run, weighed
+from benchmarks.product import Run, emptied, fruits, run, weighed
 
 BACKENDS = ("dask", "spark")
 MB = 1_000_000
@@ -100,25 +99,16 @@ class Bench:
     def shuffled(self, of: Sequence[Any]) -> list[Any]:
         return self.random.sample(of, len(of))
 
-    def fruits(self, backend: str, folder: str | Path, *options: str, fresh: bool = True, **how: Any) -> Run:
-        results = self.scratch / f"results-{backend}"
-        if fresh:
-            emptied(results)
+    def fruits(self, backend: str, folder: str | Path, *options: str, **how: Any) -> Run:
+        results = emptied(self.scratch / f"results-{backend}")
         done = fruits(backend, folder, results, "--workers", str(self.workers), *options, **how)
         self.say(f"{backend} {' '.join(options)}: {done.seconds:.1f} s")
         return done
 
     def loop(self, count: int, batch: int, processes: int | None = None) -> float:
         """Images a second of the loop without an engine."""
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "benchmarks.core",
-            self.folder(count),
-            str(processes or self.workers),
-            str(batch),
-        ]
-        rate = count / float(run(command).output.splitlines()[-1])
+        command = [sys.executable, "-m", "benchmarks.core", str(self.folder(count)), str(processes or self.workers), str(batch)]
+        rate = float(count / run(command).result)
         self.say(f"bare loop, batch {batch}: {rate:.0f} images/s")
         return rate
 
@@ -225,12 +215,10 @@ def pca(bench: Bench) -> list[Row]:
     off: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in seconds}
     for _ in range(bench.repeats):
         for name, method in bench.shuffled([*seconds]):
-            # Another number of components first: what is there already would not be fitted again.
-            components = ("--components", "200", "--pca", method)
-            done = fruits(name, folder, results, "--workers", str(bench.workers), *components)
+            done = fruits(name, folder, results, "--workers", str(bench.workers), "--components", "200", "--pca", method)
             seconds[name, method].append(done.stage("fit"))
             off[name, method].append(_apart(results / "projection.npz", expected))
-            fruits("dask", folder, results, "--features-only")
+            fruits("dask", folder, results, "--features-only")  # takes the PCA away: one that is there would not be fitted again
             bench.say(f"fit by {name} --pca {method}: {done.stage('fit'):.1f} s")
     for (name, method), points in seconds.items():
         target = 3.0 if method == "moments" else None
@@ -271,7 +259,7 @@ def keras(bench: Bench) -> list[Row]:
     cores, count = os.cpu_count() or 1, min(bench.scale.small, 2_144)
     points = []
     for _ in range(bench.repeats):
-        predict = count / float(run([sys.executable, "-m", "benchmarks.peers.keras_predict", bench.folder(count)]).output.splitlines()[-1])
+        predict = count / run([sys.executable, "-m", "benchmarks.peers.keras_predict", bench.folder(count)]).result
         bench.say(f"Keras predict on all cores: {predict:.0f} images/s")
         points.append(bench.loop(count, 2, cores) / predict)
     return [Row("bare loop on all cores / Keras predict on all cores, batches of 256", "", points, 4.0)]
@@ -404,7 +392,7 @@ def far(bench: Bench) -> list[Row]:
                 rows.append(Row(f"S3 with {DELAY_SECONDS * 1000:.0f} ms more a request / without, {name}", "", points, 0.9))
         for client in ("s3fs", "pyarrow.fs", "obstore"):
             command = [sys.executable, "-m", "benchmarks.s3_get", client, "benchmark", *names[:400]]
-            points = [float(run(command, near).output.splitlines()[-1]) for _ in range(bench.repeats)]
+            points = [run(command, near).result for _ in range(bench.repeats)]
             rows.append(Row(f"processor time of a GET, {client}{' (used)' if client == 'obstore' else ''}", "ms", points))
     return rows
 
@@ -464,10 +452,3 @@ def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(content, indent=1) + "\n")
     return rows
-
-
-def scratch_folder(folder: Path | None) -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=folder)
-
-
-__all__ = ["CASES", "FULL", "QUICK", "Bench", "Failed", "NotAvailable", "Row", "marginal_rate", "measure", "scratch_folder"]

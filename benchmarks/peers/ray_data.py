@@ -1,12 +1,11 @@
 """Ray Data with the same core: `python -m benchmarks.peers.ray_data FOLDER OUTPUT WORKERS BATCH`."""
 
-import os
 import sys
 from typing import Any
 
 import ray
 
-from benchmarks.core import FEATURES, network
+from benchmarks.core import FEATURES, files_below, network
 
 A_TASK = 128
 
@@ -30,7 +29,7 @@ def main() -> None:
     # One processor more than workers, on paper: with none left for the tasks that read and write Ray Data would wait for ever.
     ray.init(num_cpus=int(workers) + 1, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    paths = sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    paths = files_below(folder)
     images = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=max(1, len(paths) // A_TASK))
     images.map_batches(
         Featurizer, fn_constructor_args=[int(batch)], batch_size=A_TASK, compute=ray.data.ActorPoolStrategy(size=int(workers)), num_cpus=1

@@ -27,14 +27,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
 
-SAMPLE = Path(__file__).parents[2] / "fruits" / "sample" / "Test"
+from benchmarks.images import SAMPLE, copies, photos
+from benchmarks.memory import is_worker
+
 MB = 1_000_000
 # Of one process, in MB. The JVM has its heap (1 GB at least, by memory up to 4) and what is outside of it. Workers: ARCHITECTURE.md.
 LIMITS = {"worker": 450, "driver": 1000, "JVM": 5500}
@@ -62,10 +63,9 @@ def kind_of(process: psutil.Process, driver: int) -> str | None:
     """Which part of a run a process is; None for what only starts others."""
     if process.pid == driver:
         return "driver"
-    command = " ".join(process.cmdline())
     if process.name() == "java":
         return "JVM"
-    return "worker" if "multiprocessing.spawn" in command or "pyspark.daemon" in command else None
+    return "worker" if is_worker(process) else None
 
 
 def sampled(driver: int) -> dict[str, int]:
@@ -145,20 +145,10 @@ def soaked(backend: str, images: Path, results: Path, group: Path | None) -> tup
 
 
 @contextmanager
-def copies(images: int, folder: Path | None) -> Iterator[tuple[Path, Path]]:
+def many(images: int, folder: Path | None) -> Iterator[tuple[Path, Path]]:
     """A folder with so many images, and one for results; both go in the end."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        root = Path(name, "images")
-        photos = sorted(SAMPLE.glob("*/*.jpg"))
-        for number, photo in enumerate(islice(cycle(photos), images)):
-            label = root / photo.parent.name
-            label.mkdir(parents=True, exist_ok=True)
-            target = label / f"{number:06}_{photo.name}"
-            try:
-                os.link(photo, target)
-            except OSError:  # another disk, or one without links
-                shutil.copyfile(photo, target)
-        yield root, Path(name)
+        yield copies(photos(SAMPLE), images, Path(name, "images")), Path(name)
 
 
 def failures(backend: str, memory: Memory, images: Path, results: Path) -> Iterator[str]:
@@ -197,7 +187,7 @@ def main() -> None:
     asked = arguments.parse_args()
     table: list[str] = []
     wrong: list[str] = []
-    with copies(asked.images, asked.folder) as (images, folder):
+    with many(asked.images, asked.folder) as (images, folder):
         for backend in asked.backend or ["dask", "spark"]:
             workers = (os.cpu_count() or 1) + 1  # and what starts them
             whole = LIMITS["driver"] + LIMITS["worker"] * workers + (LIMITS["JVM"] if backend == "spark" else 0)
