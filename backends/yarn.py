@@ -1,4 +1,4 @@
-"""Dask workers as YARN containers, started and replaced through skein. dask-yarn's way, on current Dask (ARCHITECTURE.md says why)."""
+"""Dask workers as YARN containers, started and replaced through skein. dask-yarn's way, on current Dask (docs/decisions.md says why)."""
 
 import logging
 import re

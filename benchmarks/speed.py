@@ -112,8 +112,9 @@ class Bench:
         self.say(f"bare loop, batch {batch}: {rate:.0f} images/s")
         return rate
 
-    def peer(self, name: str, folder: Path, *arguments: str, python: Path | str = sys.executable) -> float:
+    def peer(self, name: str, folder: Path, *arguments: str, python: Path | str | None = sys.executable) -> float:
         """Seconds of a process from start to end."""
+        assert python
         output = emptied(self.scratch / f"results-{name}")
         seconds = run([python, "-m", f"benchmarks.peers.{name}", folder, output, *arguments], SILENT).seconds
         self.say(f"{name} {' '.join(arguments)}: {seconds:.1f} s")
@@ -124,8 +125,10 @@ def features(bench: Bench) -> list[Row]:
     """The features stage by what more images cost: engines and peers against the loop, which is measured before and after each."""
     big, small = bench.scale.big, bench.scale.small
     batch = max((1, 2, 4, 8), key=partial(bench.loop, min(small, 1024)))
-    peers = {"ray_data": "Ray Data", "daft_udf": "Daft"} if bench.peers_python else {}
-    if not peers:
+    peers = {"spark_frames": "Spark with binaryFile and df.write"}
+    if bench.peers_python:
+        peers |= {"ray_data": "Ray Data", "daft_udf": "Daft"}
+    else:
         bench.say("Ray Data and Daft are left out: no --peers-python")
     rates: dict[str, list[dict[str, float]]] = {name: [] for name in (*BACKENDS, *peers)}
     stages: dict[str, list[float]] = {name: [] for name in BACKENDS}
@@ -139,9 +142,9 @@ def features(bench: Bench) -> list[Row]:
                 stage = marginal_rate((big, small), (runs[0].stage("featurize"), runs[1].stage("featurize")))
                 straggling[name].append(runs[0].straggling)
             else:
-                assert bench.peers_python
+                python = sys.executable if name == "spark_frames" else bench.peers_python
                 settings = (str(bench.workers), str(batch))
-                took = [bench.peer(name, bench.folder(count), *settings, python=bench.peers_python) for count in (big, small)]
+                took = [bench.peer(name, bench.folder(count), *settings, python=python) for count in (big, small)]
                 seconds = took[0], took[1]
             loop = (before + bench.loop(small, batch)) / 2
             process = marginal_rate((big, small), seconds)
@@ -160,12 +163,13 @@ def features(bench: Bench) -> list[Row]:
     ]
     for peer, title in peers.items():
         peer_rate = statistics.median(of["process"] / of["loop"] for of in rates[peer])
+        target = None if peer == "spark_frames" else 1.0
         rows += [
             Row(
                 f"features, marginal rate of the process, {name} / {title}",
                 "",
                 [of["process"] / of["loop"] / peer_rate for of in rates[name]],
-                1.0,
+                target,
             )
             for name in BACKENDS
         ]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from fruits.errors import BadArgument
 from fruits.storage import Folder
 
-_BLOCK = 8 << 20  # bytes that are read at a time
+_BLOCK = 2 << 20  # bytes that are read at a time
 _MARK = b"\xef\xbb\xbf"  # with which some editors begin a text in UTF-8
 
 

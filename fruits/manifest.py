@@ -46,11 +46,12 @@ def read_manifest(job: Job) -> Listing:
         ignored["named again in the manifest"] = repeated
         named = named.filter(pa.array(first))
     known = pc.and_(pc.is_valid(named["size"]), pc.is_valid(named["version"]))
-    told = named.filter(known)
-    told = told.append_column("fault", pa.array([""], pa.string()).take(pa.array(np.zeros(told.num_rows, np.int64)))).cast(SCHEMA)
-    asked = named.filter(pc.invert(known))["key"]
-    found = [told, look_up(folder, asked)] if len(asked) else [told]
-    return Listing(pa.concat_tables(found).sort_by("key"), dict(ignored), [])
+    asked = named["key"].filter(pc.invert(known))
+    if len(asked):
+        named = named.filter(known)
+    told = named.append_column("fault", pa.array([""], pa.string()).take(pa.array(np.zeros(named.num_rows, np.int64)))).cast(SCHEMA)
+    files = pa.concat_tables([told, look_up(folder, asked)]).sort_by("key") if len(asked) else told
+    return Listing(files, dict(ignored), [])
 
 
 def _read(job: Job, url: str, ignored: Counter[str]) -> Iterator[pa.RecordBatch]:

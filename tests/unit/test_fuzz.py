@@ -18,7 +18,7 @@ import fuzz
 DECODED, THROUGH_A_RUN = 20_000, 1_000
 PROCESSES = 2
 AN_IMAGE, A_RUN = 60, 240  # seconds at one mark: an image takes a millisecond
-ANY = 600_000_000  # bytes of a worker, whatever it is given: ARCHITECTURE.md
+ANY = 600_000_000  # bytes of a worker, whatever it is given: benchmarks/README.md
 FUZZ = (sys.executable, fuzz.__file__)
 
 pytestmark = pytest.mark.local("needs no engine")
