@@ -1,5 +1,6 @@
-"""Memory of a run's processes while it goes on."""
+"""Memory of a run's processes while it goes on, as each one's share (PSS: what is shared is counted once)."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +16,39 @@ def is_worker(process: psutil.Process) -> bool:
     return "multiprocessing.spawn" in command or "pyspark.daemon" in command
 
 
+def kind_of(process: psutil.Process, driver: int) -> str | None:
+    """Which part of a run a process is; None for what only starts others."""
+    if process.pid == driver:
+        return "driver"
+    if process.name() == "java":
+        return "JVM"
+    return "worker" if is_worker(process) else None
+
+
+def sampled(driver: int) -> dict[str, int]:
+    """Bytes of the largest process of each kind, of a driver and what it started."""
+    largest: dict[str, int] = {}
+    for process in [psutil.Process(driver), *psutil.Process(driver).children(recursive=True)]:
+        try:
+            if kind := kind_of(process, driver):
+                largest[kind] = max(largest.get(kind, 0), process.memory_full_info().pss)
+        except psutil.Error:  # it ended meanwhile
+            continue
+    return largest
+
+
 @contextmanager
-def largest_worker() -> Iterator[list[int]]:
-    """The largest share of memory (PSS, bytes) of a Python worker below this process during the block, as the list's only item."""
-    peak, ended = [0], threading.Event()
+def peaks() -> Iterator[dict[str, int]]:
+    """The largest that `sampled` saw of this process and what it starts, during the block."""
+    peak: dict[str, int] = {}
+    ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(SECONDS):
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    if is_worker(process):
-                        peak[0] = max(peak[0], process.memory_full_info().pss)
-                except psutil.Error:  # it ended meanwhile
-                    continue
+        while True:
+            for kind, size in sampled(os.getpid()).items():
+                peak[kind] = max(peak.get(kind, 0), size)
+            if ended.wait(SECONDS):
+                return
 
     thread = threading.Thread(target=watch)
     thread.start()

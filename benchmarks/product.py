@@ -50,6 +50,11 @@ class Run:
         return float(seconds[-1] / seconds[(len(seconds) - 1) // 2])
 
 
+def last_words(output: str) -> str:
+    """The end of what a process said."""
+    return "\n".join(output.splitlines()[-LAST_LINES:])
+
+
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Ended:
     """Raises `Failed`."""
     started = time.perf_counter()
@@ -65,8 +70,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
         output = process.stdout.read()
     seconds = time.perf_counter() - started
     if process.returncode:
-        last = "\n".join(output.splitlines()[-LAST_LINES:])
-        raise Failed(f"exit code {process.returncode} of {' '.join(map(str, command))}\n{last}")
+        raise Failed(f"exit code {process.returncode} of {' '.join(map(str, command))}\n{last_words(output)}")
     return Ended(output, seconds)
 
 

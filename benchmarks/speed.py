@@ -20,7 +20,7 @@ import s3fs
 from benchmarks import images, s3
 from benchmarks.core import FEATURES
 from benchmarks.machine import machine
-from benchmarks.memory import largest_worker
+from benchmarks.memory import peaks
 from benchmarks.product import Run, emptied, fruits, run, weighed
 
 BACKENDS = ("dask", "spark")
@@ -324,9 +324,9 @@ def memory(bench: Bench) -> list[Row]:
     for name in BACKENDS:
         points = []
         for _ in range(bench.repeats):
-            with largest_worker() as peak:
+            with peaks() as peak:
                 bench.fruits(name, bench.folder(bench.scale.job), "--pca", "moments")
-            points.append(peak[0] / MB)
+            points.append(peak["worker"] / MB)
         rows.append(Row(f"largest Python worker, {name}", "MB", points, 450.0, most=True))
     return rows
 

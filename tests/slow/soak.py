@@ -34,7 +34,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.images import SAMPLE, copies, photos
-from benchmarks.memory import is_worker
+from benchmarks.memory import sampled
 
 MB = 1_000_000
 # Of one process, in MB. The JVM has its heap (1 GB at least, by memory up to 4) and what is outside of it. Workers: benchmarks/README.md.
@@ -57,26 +57,6 @@ class Memory:
         values = self.samples[("featurize", kind)]
         values = values[len(values) // 10 :]
         return values[: len(values) // 2], values[len(values) // 2 :]
-
-
-def kind_of(process: psutil.Process, driver: int) -> str | None:
-    """Which part of a run a process is; None for what only starts others."""
-    if process.pid == driver:
-        return "driver"
-    if process.name() == "java":
-        return "JVM"
-    return "worker" if is_worker(process) else None
-
-
-def sampled(driver: int) -> dict[str, int]:
-    largest: dict[str, int] = {}
-    for process in [psutil.Process(driver), *psutil.Process(driver).children(recursive=True)]:
-        try:
-            if kind := kind_of(process, driver):
-                largest[kind] = max(largest.get(kind, 0), process.memory_full_info().pss)
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return largest
 
 
 @contextmanager
