@@ -1,4 +1,4 @@
-# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop, but for `make test-slow`: those that take minutes.
+# `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop and no browser, but for `make test-slow`: those that take minutes.
 # `make test-cluster`: the others, on a real YARN.
 # All set up what they need, in .venv and .cluster.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,14 +14,18 @@ NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 PEERS := .peers
 
-.PHONY: run test test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
-	soak benchmark-speed benchmark-quick check audit lock notice clean
+.PHONY: run test test-browser test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
+	soak benchmark benchmark-speed benchmark-quick check audit lock notice clean
 
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+# Pages in a real browser: needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver).
+test-browser: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest tests/browser $(ARGS)
 
 # 20 kills in succession on each engine. ARGS="-k dask" for one.
 test-slow: $(VENV)/dev.stamp
@@ -100,7 +104,11 @@ lock:
 	grep -E '^(ai-edge-litert|numpy|pillow)==' requirements/dev.lock | sed 's/[ ;].*//' | cat requirements/peers.in - | $(UV) - -o requirements/peers.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 
-# How fast, against other ways to the same features: an hour, on a machine that does nothing else. ARGS="--quick" for a try.
+# Which engine, on this machine and, by a model, on a cluster: ten minutes. ARGS="--quick" for a try.
+benchmark: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+# How fast, against other ways to the same features: an hour and a half, on a machine that does nothing else. ARGS="--quick" for a try.
 benchmark-speed: $(VENV)/dev.stamp $(PEERS)/stamp
 	$(VENV)/bin/python -m benchmarks speed --peers-python $(PEERS)/bin/python $(ARGS)
 

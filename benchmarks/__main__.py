@@ -1,27 +1,164 @@
-"""The command line: `python -m benchmarks speed` and `profile`."""
+"""The command line: `python -m benchmarks`, and its `report`, `speed` and `profile`."""
 
 import json
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import images
+from benchmarks.prices import TABLE, read_prices
 from benchmarks.product import ROOT, Failed
-from benchmarks.speed import CASES, FULL, QUICK, Bench, Row, Scale, measure
+from benchmarks.report.page import page
+from benchmarks.report.question import Count, Duration, Question
+from benchmarks.report.results import read_results
+from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, measure
+from benchmarks.study import Plan, measured
+from benchmarks.table import COLUMNS, rows
+from fruits.errors import BadArgument
+from fruits.job import DEFAULT_COMPONENTS
+
+# Four, six and eight times the bundled sample: with fewer images than features ml.PCA is often wrong, and asked again.
+SIZES, QUICK_SIZES = (1340, 2010, 2680), (64, 128, 256)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group()
-def main() -> None:
-    """Measure fruits on this machine."""
+def asking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a question to the report."""
+    for option in reversed(
+        (
+            click.option("--volume", type=Count(), default=1_000_000, show_default="1e6", help="Images to decide for."),
+            click.option(
+                "--deadline", type=Duration(), help="Within which they are to be done, the cluster's start included: 30m, 1.5h, 2d."
+            ),
+            click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Dollars."),
+            click.option("--region", default="eu-west-3", show_default=True, help="Of AWS, as the table of prices has it."),
+            click.option("--spot", is_flag=True, help="Workers on Spot instances."),
+            click.option(
+                "--core-ratio",
+                type=click.FloatRange(min=0, min_open=True),
+                default=1.0,
+                show_default=True,
+                help="How fast a vCPU of the cluster is against a core of this machine.",
+            ),
+            click.option(
+                "--prices", type=click.Path(path_type=Path), default=TABLE, help="A table of your own. [default: benchmarks/prices.tsv]"
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def question(
+    volume: int, deadline: float | None, budget: float | None, region: str, spot: bool, core_ratio: float, prices: Path
+) -> Question:
+    """Raises `BadArgument`."""
+    table = read_prices(prices)
+    if region not in table.regions:
+        raise BadArgument(f"--region {region}: {table.source.name} has no prices of it", f"choose one of {', '.join(table.regions)}")
+    return Question(volume, deadline, budget, region, spot, core_ratio, table)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--images", "folder", type=FOLDER, help="[default: the bundled sample]")
+@click.option(
+    "--sizes", type=Count(), multiple=True, help="Images of a run; again for more. Three give a model. [default: 1340, 2010, 2680]"
+)
+@click.option("--workers", type=click.IntRange(1), multiple=True, help="Single-threaded processes; again for more. [default: 1, 2]")
+@click.option("--backends", type=click.Choice(BACKENDS), multiple=True, help="Again for more. [default: both]")
+@click.option("--pca", type=click.Choice(("native", "moments")), default="native", show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--quick", is_flag=True, help="A few images and one repeat: shows that it runs, its figures mean nothing.")
+@click.option("--seed", type=int, help="Of the order. [default: another each time]")
+@click.option("--scratch", type=FOLDER, help="Disk for images and results.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE]")
+@asking
+@click.pass_context
+def main(
+    context: click.Context,
+    folder: Path | None,
+    sizes: tuple[int, ...],
+    workers: tuple[int, ...],
+    backends: tuple[str, ...],
+    pca: str,
+    repeats: int,
+    quick: bool,
+    seed: int | None,
+    scratch: Path | None,
+    output: Path | None,
+    **asked: Any,
+) -> None:
+    """Measure fruits on this machine.
+
+    Without a command: both backends at several sizes and numbers of workers, and a report of what follows, in about ten minutes.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    console = Console(stderr=True, highlight=False)
+    originals = _originals(folder)
+    output = output or ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
+    plan = Plan(
+        backends=backends or BACKENDS,
+        sizes=sorted(set(sizes)) or (QUICK_SIZES if quick else SIZES),
+        workers=sorted(set(workers)) or (1, 2),
+        repeats=1 if quick else repeats,
+        seed=random.SystemRandom().randrange(10**6) if seed is None else seed,
+        pca=pca,
+        components=DEFAULT_COMPONENTS,
+        images=f"copies of {len(originals)} photos of {folder.name if folder else 'the bundled sample'}",
+    )
+    began = monotonic()
+    with _refusing(), tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
+        wanted = question(**asked)
+        content = measured(
+            plan, originals, Path(name), lambda text: console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
+        )
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "study.json").write_text(json.dumps(content, indent=1) + "\n")
+        _write_page([output], wanted, output / "report.html")
+    for file in ("study.json", "report.html"):
+        console.print(f"written to {output / file}", markup=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: report.html beside the first result]")
+@asking
+def report(results: tuple[Path, ...], output: Path | None, **asked: Any) -> None:
+    """The page again, from RESULTS: files, or folders of them. What is asked may be another question."""
+    with _refusing():
+        if not results:
+            raise BadArgument("no result was named", "measure first: python -m benchmarks; then give its folder")
+        first = results[0] if results[0].is_dir() else results[0].parent
+        _write_page(results, question(**asked), output or first / "report.html")
+    click.echo(f"written to {output or first / 'report.html'}")
+
+
+def _write_page(results: Sequence[Path], asked: Question, to: Path) -> None:
+    to.write_text(page(read_results(results), asked))
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What cannot be done is a message and an exit code, as in `fruits`."""
+    try:
+        yield
+    except BadArgument as refused:
+        click.echo(f"error: {refused}", err=True)
+        sys.exit(refused.exit_code)
+    except Failed as failed:
+        click.echo(f"error: {failed}", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -29,12 +166,12 @@ def main() -> None:
 @click.option("--only", "cases", type=click.Choice(list(CASES)), multiple=True, help="This case; again for more. [default: all]")
 @click.option("--repeats", type=click.IntRange(1), help="[default: 3, with --quick 1]")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that infer, on either side of a ratio.")
-@click.option("--images", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="[default: the bundled sample]")
+@click.option("--images", "folder", type=FOLDER, help="[default: the bundled sample]")
 @click.option(
     "--peers-python", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of the environment with Ray Data and Daft."
 )
 @click.option("--seed", type=int, help="Of the order. [default: another each time]")
-@click.option("--scratch", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Disk for images and results.")
+@click.option("--scratch", type=FOLDER, help="Disk for images and results.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON. [default: benchmarks/results/DATE-speed.json]")
 def speed(
     quick: bool,
@@ -70,8 +207,8 @@ def speed(
     console.print(f"{settings}")
 
     with _bench(console, QUICK if quick else FULL, originals, repeats, workers, seed, scratch, peers_python) as bench:
-        rows = measure(bench, cases or list(CASES), output, settings)
-    Console(width=max(150, console.width)).print(_table(rows))
+        content = measure(bench, cases or list(CASES), output, settings)
+    Console(width=max(150, console.width)).print(_printed(content, cases or list(CASES)))
     if quick:
         console.print("--quick shows that it runs: these figures mean nothing")
     console.print(f"written to {output}", markup=False, soft_wrap=True)
@@ -80,7 +217,7 @@ def speed(
 @main.command()
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--images", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="[default: the bundled sample]")
+@click.option("--images", "folder", type=FOLDER, help="[default: the bundled sample]")
 @click.option("--quick", is_flag=True, help="A few images: shows that it runs.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Picture. [default: benchmarks/profile.png]")
 def profile(repeats: int, workers: int, folder: Path | None, quick: bool, output: Path | None) -> None:
@@ -130,12 +267,10 @@ def _bench(
             sys.exit(1)
 
 
-def _table(rows: list[Row]) -> Table:
-    table = Table("what", "median", "of", "to reach", "reached")
-    for row in rows:
-        bound = "" if row.target is None else f"{'<' if row.most else '>'} {row.target:g} {row.unit}".strip()
-        reached = {None: "", True: "yes", False: "NO"}[row.reached]
-        table.add_row(row.what, f"{row.median:.4g} {row.unit}".strip(), " ".join(f"{point:.4g}" for point in row.points), bound, reached)
+def _printed(content: dict[str, Any], cases: Sequence[str]) -> Table:
+    table = Table(*COLUMNS)
+    for row in rows({"cases": {name: content["cases"][name] for name in cases}}):
+        table.add_row(*row)
     return table
 
 

@@ -1,6 +1,7 @@
 """What things cost: a dated table with the source of each figure, which the user may replace by another of the same form."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ class Prices:
     def __init__(self, prices: list[Price], source: Path) -> None:
         self._prices = {(price.region, price.item): price for price in prices}
         self.source = source
+
+    def __iter__(self) -> Iterator[Price]:
+        return iter(self._prices.values())
 
     @property
     def regions(self) -> list[str]:

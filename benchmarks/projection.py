@@ -89,6 +89,11 @@ class Projected:
         return self.start_seconds + self.seconds
 
     @property
+    def driver_fits(self) -> bool:
+        """Whether the driver takes no more than half of the memory of its machine, which has others to serve."""
+        return self.driver_bytes <= INSTANCES[self.cluster.instance].memory / 2
+
+    @property
     def saturated(self) -> str:
         return max(self.limits, key=lambda what: self.limits[what])
 
@@ -141,7 +146,8 @@ NODES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 32, 40, 50, 64, 80, 100, 128, 
 
 @dataclass(frozen=True)
 class Decision:
-    """`best`: the cheapest that is done in time and within the budget, or None; `fastest`, of all. `considered`: what there was."""
+    """`best`: the cheapest that is done in time and within the budget, or None. `fastest`: of those whose driver fits its machine, or of
+    all. `considered`: what there was."""
 
     best: Projected | None
     fastest: Projected
@@ -165,20 +171,17 @@ def decide(
         if prices.find(region, name)
         for nodes, emr in [(1, False), *((nodes, True) for nodes in NODES)]
     ]
-    considered = [
-        one
-        for engine in of
-        for cluster in clusters
-        if (one := projected(engine, cluster, images, prices, region, assume)).driver_bytes <= INSTANCES[cluster.instance].memory / 2
-    ]
+    considered = [projected(engine, cluster, images, prices, region, assume) for engine in of for cluster in clusters]
     # A part of the cost that is not known is no reason to prefer what has it, and may go beyond any budget.
     fitting = [
         one
         for one in considered
-        if (deadline is None or one.whole <= deadline) and (budget is None or (not one.cost.unknown and one.cost.total <= budget))
+        if one.driver_fits
+        and (deadline is None or one.whole <= deadline)
+        and (budget is None or (not one.cost.unknown and one.cost.total <= budget))
     ]
     best = min(fitting, key=lambda one: (len(one.cost.unknown), one.cost.total, one.whole), default=None)
-    return Decision(best, min(considered, key=lambda one: one.whole), considered)
+    return Decision(best, min(considered, key=lambda one: (not one.driver_fits, one.whole)), considered)
 
 
 def break_even(first: Engine, other: Engine) -> float | None:

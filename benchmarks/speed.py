@@ -6,6 +6,7 @@ import random
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -21,7 +22,8 @@ from benchmarks import images, s3
 from benchmarks.core import FEATURES
 from benchmarks.machine import machine
 from benchmarks.memory import peaks
-from benchmarks.product import Run, emptied, fruits, run, weighed
+from benchmarks.product import Failed, Run, emptied, fruits, run, weighed
+from benchmarks.session import Session
 
 BACKENDS = ("dask", "spark")
 MB = 1_000_000
@@ -210,20 +212,31 @@ def job(bench: Bench) -> list[Row]:
 
 
 def pca(bench: Bench) -> list[Row]:
-    """The fit alone, on features that are there already, and whether it is right."""
-    folder, rows = bench.folder(bench.scale.pca), []
-    results = emptied(bench.scratch / "results-pca")
-    fruits("dask", folder, results, "--features-only")
-    expected = _principal(np.concatenate([_features(file) for file in sorted((results / "features").iterdir())]))
+    """The fit alone, in sessions that have featurized the images before, and whether it is right."""
+    folder, rows = str(bench.folder(bench.scale.pca)), []
     seconds: dict[tuple[str, str], list[float]] = {(name, method): [] for name in BACKENDS for method in ("moments", "native")}
     off: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in seconds}
-    for _ in range(bench.repeats):
-        for name, method in bench.shuffled([*seconds]):
-            done = fruits(name, folder, results, "--workers", str(bench.workers), "--components", "200", "--pca", method)
-            seconds[name, method].append(done.stage("fit"))
-            off[name, method].append(_apart(results / "projection.npz", expected))
-            fruits("dask", folder, results, "--features-only")  # takes the PCA away: one that is there would not be fitted again
-            bench.say(f"fit by {name} --pca {method}: {done.stage('fit'):.1f} s")
+    with ExitStack() as stack:
+        sessions = {name: stack.enter_context(Session(name, bench.workers)) for name in BACKENDS}
+        results = {name: emptied(bench.scratch / f"results-{name}") for name in BACKENDS}
+
+        def done(name: str, **job: Any) -> dict[str, Any]:
+            answer = sessions[name].run(input=folder, output=str(results[name]), **job)
+            if why := answer.get("failed"):
+                raise Failed(f"{name} {job}: {why}")
+            return answer
+
+        for name in BACKENDS:
+            done(name, features_only=True)
+        features = [_features(file) for file in sorted((results[BACKENDS[0]] / "features").iterdir())]
+        expected = _principal(np.concatenate(features))
+        for _ in range(bench.repeats):
+            for name, method in bench.shuffled([*seconds]):
+                took = done(name, components=min(200, bench.scale.pca), pca=method)["stages"]["fit"]
+                seconds[name, method].append(took)
+                off[name, method].append(_apart(results[name] / "projection.npz", expected))
+                done(name, features_only=True)  # takes the PCA away: one that is there would not be fitted again
+                bench.say(f"fit by {name} --pca {method}: {took:.1f} s")
     for (name, method), points in seconds.items():
         target = 3.0 if method == "moments" else None
         rows.append(Row(f"PCA fit, k=200, {bench.scale.pca} x {FEATURES}, {name} --pca {method}", "s", points, target, most=True))
@@ -431,10 +444,9 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
 }
 
 
-def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str, Any]) -> list[Row]:
-    """Runs the cases and writes each into the JSON file as soon as it is done, beside what others that file has."""
+def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Runs the cases and writes each into the JSON file as soon as it is done, beside what others that file has; returns its content."""
     content: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"cases": {}}
-    rows: list[Row] = []
     for name in cases:
         bench.say(f"case {name}")
         of_machine, started = machine(), monotonic()
@@ -445,7 +457,6 @@ def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str
         except NotAvailable as absent:
             reason = str(absent)
             bench.say(f"case {name}: not available, {reason}")
-        rows += found
         content["cases"][name] = {
             "machine": of_machine,
             "settings": settings,
@@ -455,4 +466,4 @@ def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str
         }
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(content, indent=1) + "\n")
-    return rows
+    return content

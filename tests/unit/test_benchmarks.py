@@ -17,6 +17,7 @@ import benchmarks.speed
 from benchmarks import s3
 from benchmarks.product import Failed, weighed
 from benchmarks.speed import NotAvailable, Row, marginal_rate, measure
+from benchmarks.table import markdown
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +87,7 @@ def test_a_case_that_cannot_run_says_why(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(benchmarks.speed.CASES, "precision", absent)
     said: list[str] = []
     bench = benchmarks.speed.Bench(benchmarks.speed.QUICK, [], 1, 2, random.Random(7), tmp_path, None, said.append)  # noqa: S311 - an order
-    assert measure(bench, ["precision"], tmp_path / "speed.json", {}) == []
+    assert measure(bench, ["precision"], tmp_path / "speed.json", {})["cases"]["precision"]["rows"] == []
     assert json.loads((tmp_path / "speed.json").read_text())["cases"]["precision"]["not_available"] == "no such processor"
     assert said[-1] == "case precision: not available, no such processor"
 
@@ -113,6 +114,12 @@ def test_it_runs_and_writes_what_it_measured(tmp_path: Path) -> None:
     assert planned["what"] == "planning of 100000 paths"
     assert planned["raw"]["chunks"] >= 100_000 / 2048
     assert [path.name for path in tmp_path.iterdir()] == ["new"]  # images and results are gone
+
+
+def test_the_documents_have_the_figures_that_were_measured() -> None:
+    """The newest result that is committed, row by row, as the table of benchmarks/README.md."""
+    newest = max((ROOT / "benchmarks" / "results").glob("*-speed.json"))
+    assert markdown(json.loads(newest.read_text())) in (ROOT / "benchmarks" / "README.md").read_text()
 
 
 def test_a_run_that_fails_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The numbers on the page, each computed from the raw measurements of a study."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.scaling import Fit, NotEnough, Spread, fit_time, spread
+
+CHECK = 0.10  # what a model may be off where it was not fitted
+STAGES = ("list", "featurize", "fit", "project", "export")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A backend with so many images and workers. `whole`: seconds of the start and all stages; `stages`, `rate` (images a second of the
+    features stage) and `memory` (bytes, the largest process of a kind)."""
+
+    backend: str
+    workers: int
+    images: int
+    whole: Spread
+    stages: Mapping[str, Spread]
+    rate: Spread
+    memory: Mapping[str, float]
+    failed: int
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Seconds over images of a backend at most workers. `fit`: over all sizes. The check: fitted without the largest size, `predicted` of
+    it against what was `measured` there."""
+
+    backend: str
+    workers: int
+    fit: Fit
+    images: int
+    predicted: float
+    measured: float
+
+    @property
+    def off(self) -> float:
+        return self.predicted / self.measured - 1
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.off) <= CHECK
+
+
+@dataclass(frozen=True)
+class SpeedUp:
+    """Of the features stage: `strong`, rates at `workers` against one, at the largest size. `efficiency`: that by the number of workers."""
+
+    backend: str
+    workers: int
+    strong: float
+
+    @property
+    def efficiency(self) -> float:
+        return self.strong / self.workers
+
+
+def starts(study: Mapping[str, Any]) -> dict[str, Spread]:
+    by_backend: dict[str, list[float]] = defaultdict(list)
+    for start in study["starts"]:
+        by_backend[start["backend"]].append(start["seconds"])
+    return {name: spread(seconds) for name, seconds in by_backend.items()}
+
+
+def cells(study: Mapping[str, Any]) -> list[Cell]:
+    """In the order of backend, workers, images. A cell of which every run failed has no figures, and is not among them: see `failures`."""
+    begin, found = starts(study), []
+    for (backend, workers, asked), runs in _grouped(study).items():
+        good = [run for run in runs if "failed" not in run]
+        if not good:
+            continue
+        stages = {name: spread([run["stages"][name] for run in good]) for name in STAGES if name in good[0]["stages"]}
+        found.append(
+            Cell(
+                backend,
+                workers,
+                asked,
+                spread([begin[backend].median + sum(run["stages"].values()) for run in good]),
+                stages,
+                spread([run["images"] / run["stages"]["featurize"] for run in good]),
+                {kind: max(run["memory"].get(kind, 0) for run in good) for kind in sorted({k for run in good for k in run["memory"]})},
+                len(runs) - len(good),
+            )
+        )
+    return found
+
+
+def failures(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [run for run in study["runs"] if "failed" in run]
+
+
+def _grouped(study: Mapping[str, Any]) -> dict[tuple[str, int, int], list[Mapping[str, Any]]]:
+    grouped: dict[tuple[str, int, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for run in sorted(study["runs"], key=lambda run: (run["backend"], run["workers"], run["asked"], run["repeat"])):
+        grouped[run["backend"], run["workers"], run["asked"]].append(run)
+    return grouped
+
+
+def largest(of: Iterable[Cell]) -> list[Cell]:
+    """Of each backend the cell of most images and workers."""
+    by_backend: dict[str, Cell] = {}
+    for cell in of:
+        before = by_backend.get(cell.backend)
+        if before is None or (cell.workers, cell.images) > (before.workers, before.images):
+            by_backend[cell.backend] = cell
+    return list(by_backend.values())
+
+
+def time_models(study: Mapping[str, Any]) -> list[TimeModel]:
+    """Of each backend for which there are three sizes or more."""
+    found = []
+    for cell in largest(cells(study)):
+        runs = [run for run in study["runs"] if (run["backend"], run["workers"]) == (cell.backend, cell.workers) and "failed" not in run]
+        start = starts(study)[cell.backend].median
+        images = [run["images"] for run in runs]
+        seconds = [start + sum(run["stages"].values()) for run in runs]
+        few = [(n, s) for n, s in zip(images, seconds, strict=True) if n < max(images)]
+        try:
+            fitted = fit_time(*map(list, zip(*few, strict=True))) if few else None
+            whole = fit_time(images, seconds)
+        except NotEnough:
+            continue
+        if fitted:
+            found.append(TimeModel(cell.backend, cell.workers, whole, cell.images, float(fitted(max(images))), cell.whole.median))
+    return found
+
+
+def speed_ups(study: Mapping[str, Any]) -> list[SpeedUp]:
+    rates = {(cell.backend, cell.workers, cell.images): cell.rate.median for cell in cells(study)}
+    most = max(images for _, _, images in rates)
+    return [
+        SpeedUp(backend, workers, rate / rates[backend, 1, most])
+        for (backend, workers, images), rate in rates.items()
+        if images == most and (backend, 1, most) in rates
+    ]

@@ -1,0 +1,467 @@
+"""The page: sections of text, charts and tables, from results and a question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from benchmarks import table as ratios
+from benchmarks.costs import Cluster
+from benchmarks.projection import Assumptions, Decision, Engine, Projected, break_even, decide, engines, projected
+from benchmarks.report import charts
+from benchmarks.report.figures import STAGES, Cell, cells, failures, largest, speed_ups, starts, time_models
+from benchmarks.report.question import Question, in_words
+from benchmarks.report.results import Results
+from benchmarks.scaling import Estimate, NotEnough, Spread
+
+VOLUMES = (22_688, 1_000_000, 10_000_000, 100_000_000)
+NODES = (1, 3, 10, 30, 100, 300, 1000)
+DEADLINES = {"no deadline": None, "1 day": 86_400.0, "1 hour": 3600.0}
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class Table:
+    """`words`: so many of its first columns are text. `open`: shown, and not behind a line to click."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 1
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    title: str
+    texts: list[str]
+    charts: list[Chart] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+def page(results: Results, question: Question) -> str:
+    """A self-contained page of HTML: it loads nothing."""
+    study = results.first
+    found = cells(study)
+    try:
+        of = engines(study)
+    except NotEnough:
+        of = []
+    assume = Assumptions(core=question.core)
+    decision = decide(of, question.volume, question.prices, question.region, assume, question.deadline, question.budget, question.spot)
+    sections = [
+        _method(results),
+        _throughput(found),
+        _stages(study, found),
+        _models(study),
+        _scaling(study),
+        *([_cluster(of, question, assume), _costs(of, question, assume)] if of else []),
+        _others(results),
+        _parity(study),
+        _limits(study),
+        _raw(results),
+    ]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("benchmarks.report").joinpath("template.html.j2").read_text())
+    return template.render(
+        machine=_machine(study), decision=sentences(decision, of, question), sections=[s for s in sections if s], sources=[*results.studies]
+    )
+
+
+def _machine(study: Mapping[str, Any]) -> str:
+    of = study["machine"]
+    return f"{of['processor']}, {of['cores']} cores, {of['memory_bytes'] / 2**30:.0f} GB; {of['date']}; {study['plan']['images']}"
+
+
+def sentences(decision: Decision, of: Sequence[Engine], question: Question) -> list[str]:
+    """The decision in words, first what to do."""
+    asked = f"{question.volume:,} images"
+    if question.deadline:
+        asked += f" within {in_words(question.deadline)}"
+    if question.budget is not None:
+        asked += f" for ${question.budget:,.2f} at most"
+    said = []
+    if decision.best is None:
+        fast = decision.fastest
+        said.append(
+            f"For {asked} there is no answer here: the fastest that was considered is {fast.engine} on {fast.cluster}, "
+            f"{in_words(fast.whole)} and {fast.cost}."
+        )
+        if not fast.driver_fits:
+            said.append(
+                f"The listing of so many would take {fast.driver_bytes / 1e9:.0f} GB of the driver's memory, more than half of what its "
+                "machine has: give each run a part of the folders."
+            )
+    else:
+        best = decision.best
+        said.append(
+            f"For {asked}: {best.engine} on {best.cluster} in {question.region}, done after {in_words(best.whole)} "
+            f"({in_words(best.start_seconds + best.least)} to {in_words(best.start_seconds + best.most)} by what was "
+            f"measured), for {best.cost}; "
+            f"what limits it is {best.saturated}."
+        )
+        said.append(_other(decision, best))
+        if not best.cluster.emr:
+            said.append("No cluster is needed for this: one machine is cheaper than any, and the same command runs there.")
+    if len(of) == 2:
+        at = break_even(*of)
+        first, second = sorted(of, key=lambda engine: engine.start[0])
+        if at is None:
+            said.append(
+                f"{first.name} is ahead of {second.name} at any number of images: it starts earlier, and an image costs it no more."
+            )
+        else:
+            said.append(
+                f"{second.name} starts later than {first.name} and makes that good from {at:,.0f} images on, on the machine that measured."
+            )
+    return said
+
+
+def _other(decision: Decision, best: Projected) -> str:
+    """The same with the other engine."""
+    same = [one for one in decision.considered if one.cluster == best.cluster and one.engine != best.engine]
+    if not same:
+        return ""
+    other = same[0]
+    apart = (other.whole - best.whole) / best.whole
+    overlap = other.least <= best.most and best.least <= other.most
+    sure = (
+        "the ranges of both overlap, so that this machine's noise could turn it round" if overlap else "the ranges of both do not overlap"
+    )
+    return f"{other.engine} on the same would take {in_words(other.whole)} ({apart:+.1%}) for {other.cost}: {sure}."
+
+
+def _method(results: Results) -> Section:
+    study = results.first
+    plan, seconds = study["plan"], sum(run.get("seconds", 0) for run in study["runs"])
+    texts = [
+        (
+            f"Both backends ran the same command's work in the same core: {plan['images']}, at {_list(plan['sizes'])} images with "
+            f"{max(plan['workers'])} single-threaded workers, and at the largest with {_list(plan['workers'])}, --pca {plan['pca']}, "
+            f"{plan['components']} components. Every job was run "
+            f"{plan['repeats']} times, in random order (seed {plan['seed']}), {len(study['runs'])} runs in {in_words(seconds)}."
+        ),
+        (
+            f"All sessions were open from the beginning and each had run {plan['warm_up']} images once before, which is "
+            "not counted. What a start takes was measured apart, as whole processes from start to end less the stages of their work, "
+            "and is added to each run."
+        ),
+        (
+            "Points are all that was measured; bars and ranges go from the least to the most. From six repeats on the tables have 95 % "
+            "intervals of medians, by order statistics."
+        ),
+    ]
+    texts += [f"Marked: {mark}." for mark in results.marks]
+    packages = study["machine"]["packages"]
+    return Section("method", "Method", texts, tables=[Table("Versions", ("package", "version"), [*packages.items()], 2)])
+
+
+def _list(values: Sequence[Any]) -> str:
+    return ", ".join(f"{value:,}" for value in values)
+
+
+def _spread(of: Spread, digits: str = ".2f") -> list[str]:
+    interval = f"{of.interval[0]:{digits}} to {of.interval[1]:{digits}}" if of.interval else "needs 6 repeats"
+    return [f"{of.median:{digits}}", f"{of.low:{digits}} to {of.high:{digits}}", interval]
+
+
+def _throughput(found: Sequence[Cell]) -> Section:
+    most = max(cell.workers for cell in found)
+    points: dict[str, list[tuple[float, float, float, float]]] = {}
+    whole: dict[str, list[tuple[float, float, float, float]]] = {}
+    for cell in found:
+        if cell.workers == most:
+            points.setdefault(cell.backend, []).append((cell.images, cell.rate.median, cell.rate.low, cell.rate.high))
+            n, seconds = cell.images, cell.whole
+            whole.setdefault(cell.backend, []).append((n, n / seconds.median, n / seconds.high, n / seconds.low))
+    rows = [
+        [cell.backend, str(cell.workers), f"{cell.images:,}", *_spread(cell.rate, ".1f"), *_spread(cell.whole, ".1f"), str(cell.failed)]
+        for cell in found
+    ]
+    columns = ("backend", "workers", "images", "images/s", "range", "95 %", "whole job, s", "range", "95 %", "failed")
+    return Section(
+        "throughput",
+        "Throughput",
+        [
+            (
+                "The features stage reads, decodes, infers and writes. The whole job has the start and all other stages too: "
+                "what it loses to the start shrinks with the images."
+            )
+        ],
+        [
+            Chart(charts.lines("Features stage by images", "images", "images/s", points), f"Features stage, {most} workers."),
+            Chart(
+                charts.lines("Whole job by images", "images", "images/s", whole),
+                f"Whole job from the start of the process, {most} workers.",
+            ),
+        ],
+        [Table("Figures of both", columns, rows)],
+    )
+
+
+def _stages(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
+    begin = starts(study)
+    parts = {
+        cell.backend: {"start": begin[cell.backend].median, **{name: cell.stages[name].median for name in STAGES if name in cell.stages}}
+        for cell in largest(found)
+    }
+    one = largest(found)[0]
+    rows = [
+        [cell.backend, name, *_spread(of)] for cell in largest(found) for name, of in {"start": begin[cell.backend], **cell.stages}.items()
+    ]
+    memory = [
+        [
+            cell.backend,
+            str(cell.workers),
+            f"{cell.images:,}",
+            *(f"{cell.memory.get(kind, 0) / MB:,.0f}" for kind in ("driver", "JVM", "worker")),
+        ]
+        for cell in found
+    ]
+    return Section(
+        "stages",
+        "Stages",
+        [],
+        [Chart(charts.bars("Seconds by stage", "seconds", parts), f"{one.images:,} images, {one.workers} workers, medians.")],
+        [
+            Table("Figures", ("backend", "stage", "median, s", "range", "95 %"), rows, 2),
+            Table(
+                "Peak memory of the largest process of a kind",
+                ("backend", "workers", "images", "driver, MB", "JVM, MB", "Python worker, MB"),
+                memory,
+            ),
+        ],
+    )
+
+
+def _estimate(of: Estimate, times: float, digits: int) -> str:
+    return f"{times * of.value:.{digits}f} ({times * of.low:.{digits}f} to {times * of.high:.{digits}f})"
+
+
+def _models(study: Mapping[str, Any]) -> Section:
+    models = time_models(study)
+    if not models:
+        return Section("model", "Fixed and marginal cost", ["Three sizes are needed for the model and its check; this study has fewer."])
+    texts = [
+        (
+            "T(N) = fixed + N x marginal, fitted to all runs at most workers by least squares of relative deviations. The "
+            "check: fitted without the largest size, the model has to predict it within 10 %."
+        )
+    ]
+    rows = [
+        [
+            model.backend,
+            _estimate(model.fit["fixed"], 1, 2),
+            _estimate(model.fit["image"], 1000, 3),
+            f"{model.images:,}",
+            f"{model.predicted:.1f}",
+            f"{model.measured:.1f}",
+            f"{model.off:+.1%}",
+            "yes" if model.holds else "NO",
+        ]
+        for model in models
+    ]
+    columns = ("backend", "fixed, s", "an image, ms", "images", "predicted, s", "measured, s", "off by", "within 10 %")
+    return Section("model", "Fixed and marginal cost", texts, tables=[Table("Model", columns, rows, open=True)])
+
+
+def _scaling(study: Mapping[str, Any]) -> Section | None:
+    ups = speed_ups(study)
+    if not any(up.workers > 1 for up in ups):
+        return None
+    points: dict[str, list[tuple[float, float, float, float]]] = {}
+    for up in ups:
+        points.setdefault(up.backend, []).append((up.workers, up.strong, up.strong, up.strong))
+    rows = [[up.backend, str(up.workers), f"{up.strong:.2f}", f"{up.efficiency:.0%}"] for up in ups]
+    ideal = [(up.workers, float(up.workers)) for up in ups if up.backend == ups[0].backend]
+    most = max(up.workers for up in ups)
+    return Section(
+        "scaling",
+        "More workers",
+        [
+            (
+                f"The features stage at the largest size against one worker, up to the {most} that were measured, as points "
+                "without a fit: so few say nothing of more."
+            )
+        ],
+        [Chart(charts.lines("Speed-up by workers", "workers", "times as fast as one", points, ideal=ideal), "Medians of rates.")],
+        [Table("Figures", ("backend", "workers", "speed-up", "of ideal"), rows)],
+    )
+
+
+def _cluster(of: Sequence[Engine], question: Question, assume: Assumptions) -> Section:
+    instance = "m5.xlarge"
+    modelled: dict[str, list[tuple[float, float]]] = {}
+    rows = []
+    for engine in of:
+        for nodes in NODES:
+            one = projected(engine, Cluster(instance, nodes, spot=question.spot), question.volume, question.prices, question.region, assume)
+            modelled.setdefault(engine.name, []).append((nodes, one.whole))
+            rows.append(
+                [
+                    engine.name,
+                    f"{nodes:,}",
+                    in_words(one.whole),
+                    f"{in_words(one.start_seconds + one.least)} to {in_words(one.start_seconds + one.most)}",
+                    str(one.cost),
+                    one.saturated,
+                    f"{one.driver_bytes / 1e9:.1f}",
+                ]
+            )
+    columns = ("engine", "nodes", "time", "by what was measured", "cost", "saturates first", "driver, GB")
+    return Section(
+        "cluster",
+        f"{question.volume:,} images on an EMR cluster of {instance}",
+        ["Modelled, not measured. It assumes that " + "; that ".join(assume) + "."],
+        [
+            Chart(
+                charts.lines("Time by nodes", "nodes", "seconds with the cluster's start", {}, log=True, dashed=modelled),
+                "Modelled, on logarithmic axes.",
+            )
+        ],
+        [Table("Figures", columns, rows)],
+    )
+
+
+def _costs(of: Sequence[Engine], question: Question, assume: Assumptions) -> Section:
+    rows, curves = [], {}
+    for volume in VOLUMES:
+        for name, deadline in DEADLINES.items():
+            best = decide(of, volume, question.prices, question.region, assume, deadline, spot=question.spot).best
+            rows.append(
+                [
+                    f"{volume:,}",
+                    name,
+                    *((best.engine, str(best.cluster), in_words(best.whole), str(best.cost)) if best else ("none", "-", "-", "-")),
+                ]
+            )
+    for engine in of:
+        curves[engine.name] = [
+            (
+                volume,
+                projected(engine, Cluster("m5.xlarge", 2, spot=question.spot), volume, question.prices, question.region, assume).cost.total,
+            )
+            for volume in VOLUMES
+        ]
+    one = projected(of[0], Cluster("m5.xlarge", 2, spot=question.spot), question.volume, question.prices, question.region, assume)
+    parts = [[what, f"{usd:.4f}"] for what, usd in one.cost.parts.items()]
+    texts = [
+        (
+            f"Prices of {question.region}, by {question.prices.source.name}; what has no price there is left out, and the "
+            "total then reads “at least”."
+        )
+    ]
+    texts += [f"Assumed: {what}." for what in one.cost.assumed]
+    texts += [f"Unknown, and in no sum: {what}." for what in one.cost.unknown]
+    prices = [
+        [
+            price.region,
+            price.item,
+            price.unit,
+            f"{price.usd:g}",
+            f"{price.spot[0]:g} to {price.spot[1]:g}" if price.spot else "",
+            price.kind,
+            price.source,
+        ]
+        for price in question.prices
+    ]
+    return Section(
+        "cost",
+        "Cost",
+        texts,
+        [
+            Chart(
+                charts.lines("Cost by images", "images", "dollars", {}, log=True, dashed=curves),
+                "1 + 2 m5.xlarge, modelled, on logarithmic axes.",
+            )
+        ],
+        [
+            Table("The cheapest by volume and deadline", ("images", "deadline", "engine", "on", "time", "cost"), rows, open=True),
+            Table(f"Parts of {question.volume:,} images with {of[0].name} on {one.cluster}", ("part", "dollars"), parts),
+            Table("Prices", ("region", "item", "unit", "dollars", "Spot", "how it is known", "source"), prices, 3),
+        ],
+    )
+
+
+def _others(results: Results) -> Section | None:
+    if results.speed is None:
+        return None
+    of = next(iter(results.speed["cases"].values()))["machine"]
+    return Section(
+        "others",
+        "Against other ways to the same features",
+        [f"By python -m benchmarks speed on {of['processor']}, {of['date']}: ratios of one run each, medians."],
+        tables=[Table("Ratios", ratios.COLUMNS, ratios.rows(results.speed))],
+    )
+
+
+def _parity(study: Mapping[str, Any]) -> Section:
+    of = study["parity"]
+    if of is None:
+        return Section("parity", "Parity", ["There were no results of two backends at the largest size to compare."])
+    rows = [
+        ["features", f"{of['features']:.3g}"],
+        ["explained variance", f"{of['explained_variance']:.3g}"],
+        ["pca_features", f"{of['pca_features']:.3g}"],
+        ["the same images featurized", "yes" if of["same_images"] else "NO"],
+        ["the same images rejected, for the same reasons", "yes" if of["same_rejects"] else "NO"],
+    ]
+    return Section(
+        "parity",
+        "Parity",
+        [
+            (
+                f"The results of {' and '.join(of['backends'])} on the {of['images']:,} images of the largest size: the "
+                "largest difference of any number."
+            )
+        ],
+        tables=[Table("Parity", ("what", "difference"), rows, open=True)],
+    )
+
+
+def _limits(study: Mapping[str, Any]) -> Section:
+    return Section(
+        "limits",
+        "What this report does not show",
+        [
+            (
+                f"One machine with {study['machine']['cores']} cores measured it, from its own disk: no network, no S3 and no "
+                "second node is in any measured figure."
+            ),
+            (
+                "What is said of clusters is a model: it knows no stragglers, no lost nodes, no Spot reclaims, and takes a "
+                "vCPU's speed as given."
+            ),
+            "Prices are those of a table with a date; AWS's own are what is billed.",
+            "Images of another size cost another decoding: the sample's are 100x100.",
+        ],
+    )
+
+
+def _raw(results: Results) -> Section:
+    tables = []
+    for name, study in results.studies.items():
+        rows = [
+            [
+                run["backend"],
+                str(run["workers"]),
+                f"{run['asked']:,}",
+                str(run["repeat"]),
+                *(f"{run['stages'].get(stage, 0):.3f}" for stage in STAGES),
+            ]
+            for run in study["runs"]
+            if "failed" not in run
+        ]
+        tables.append(Table(f"All runs of {name}", ("backend", "workers", "images", "repeat", *(f"{stage}, s" for stage in STAGES)), rows))
+        failed = [[run["backend"], str(run["workers"]), f"{run['asked']:,}", run["failed"]] for run in failures(study)]
+        tables.append(Table(f"Failures of {name}: {len(failed)}", ("backend", "workers", "images", "why"), failed, 4))
+    return Section("raw", "All that was measured", [], tables=tables)

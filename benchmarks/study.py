@@ -1,0 +1,146 @@
+"""Both backends at several numbers of images and workers, stage by stage: the raw measurements of the report.
+
+The sessions of all cells are open from the beginning and wait for their turn, so that the order of all runs is random and none pays for a
+start. Each runs the smallest job once before, which is not counted: it loads the network into the workers. Starts are measured apart, as
+whole processes with a few images.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks import images
+from benchmarks.machine import machine
+from benchmarks.product import emptied, fruits
+from benchmarks.session import Session
+
+SCHEMA_VERSION = 1
+FEW = 8  # images of a start: 0.03 s of a worker
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: every backend at every number of images with most workers, and at the largest with fewer, so many times.
+
+    `sizes` and `workers` ascend. `images`: which, in words.
+    """
+
+    backends: Sequence[str]
+    sizes: Sequence[int]
+    workers: Sequence[int]
+    repeats: int
+    seed: int
+    pca: str
+    components: int
+    images: str
+
+
+def measured(plan: Plan, originals: Sequence[Path], scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The content of a result file: `plan`, `machine`, `runs`, `starts`, and `parity`, or None where there are not two results to compare.
+
+    Raises `Failed` where a session does not open.
+    """
+    order = random.Random(plan.seed)  # noqa: S311
+    folders = {size: images.copies(originals, size, scratch / f"{size}-images") for size in {FEW, *plan.sizes}}
+    of_machine = machine()
+    starts = _starts(plan, folders[FEW], scratch, order, say)
+    cells = [*product(plan.backends, plan.workers)]
+    results = {cell: scratch / f"results-{cell[0]}-{cell[1]}" for cell in cells}
+    runs = []
+    with ExitStack() as stack:
+        sessions = {cell: stack.enter_context(Session(*cell)) for cell in cells}
+
+        def run(cell: tuple[str, int], size: int) -> dict[str, Any]:
+            output = emptied(results[cell])
+            job = {"input": str(folders[size]), "output": str(output), "pca": plan.pca, "components": min(plan.components, size)}
+            return sessions[cell].run(**job)
+
+        for cell in cells:
+            run(cell, min(plan.sizes))
+        # Fewer workers are there for the speed-up alone, which is that of the largest size.
+        sizes = {workers: plan.sizes if workers == max(plan.workers) else plan.sizes[-1:] for workers in plan.workers}
+        todo = [(cell, size, repeat) for repeat in range(plan.repeats) for cell in cells for size in sizes[cell[1]]]
+        order.shuffle(todo)
+        todo.sort(key=lambda one: one[2])  # in rounds: what the machine does meanwhile hits all cells alike
+        for number, (cell, size, repeat) in enumerate(todo):
+            answer = run(cell, size)
+            runs.append({"backend": cell[0], "workers": cell[1], "asked": size, "repeat": repeat, "order": number, **answer})
+            say(f"{number + 1}/{len(todo)} {cell[0]}, {size} images, {cell[1]} workers: {answer.get('failed') or _told(answer)}")
+        largest = {name: results[name, max(plan.workers)] for name in plan.backends}
+        # The last run in a folder may have been of another size.
+        last = [run((name, max(plan.workers)), max(plan.sizes)) for name in plan.backends]
+        found = parity(largest) if len(largest) > 1 and not any("failed" in answer for answer in last) else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "study",
+        "plan": {**vars(plan), "originals": len(originals), "warm_up": min(plan.sizes)},
+        "machine": of_machine,
+        "starts": starts,
+        "runs": runs,
+        "parity": found,
+    }
+
+
+def _told(answer: dict[str, Any]) -> str:
+    return f"{answer['seconds']:.1f} s"
+
+
+def _starts(plan: Plan, folder: Path, scratch: Path, order: random.Random, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Seconds of a process that are in none of its stages but the start: Python, the engine, and their end."""
+    found = []
+    todo = [*product(plan.backends, [max(plan.workers)], range(plan.repeats + 1))]
+    order.shuffle(todo)
+    todo.sort(key=lambda one: one[2])
+    for backend, workers, repeat in todo:
+        done = fruits(backend, folder, emptied(scratch / "results-start"), "--features-only", "--workers", str(workers))
+        work = sum(stage["seconds"] for stage in done.report["stages"] if stage["name"] != "start")
+        if repeat:  # the first warms the disk
+            found.append({"backend": backend, "workers": workers, "repeat": repeat - 1, "seconds": done.seconds - work})
+            say(f"start of {backend}: {done.seconds - work:.1f} s")
+    return found
+
+
+def parity(results: dict[str, Path]) -> dict[str, Any]:
+    """How far the backends' results are apart, at most, over all pairs with the first: features, explained variance, pca_features, rows."""
+    first, *others = results.values()
+    rows = [_compared(first, other) for other in others]
+    return {
+        "images": rows[0]["images"],
+        "backends": [*results],
+        **{what: max(row[what] for row in rows) for what in ("features", "explained_variance", "pca_features")},
+        **{what: all(row[what] for row in rows) for what in ("same_images", "same_rejects")},
+    }
+
+
+def _compared(one: Path, other: Path) -> dict[str, Any]:
+    tables = [{name: _vectors(results / name) for name in ("features", "pca")} for results in (one, other)]
+    same = [table["features"][0] for table in tables]
+    shares = [np.load(results / "projection.npz", allow_pickle=False)["explained_variance_ratio"] for results in (one, other)]
+    rejects = [pq.read_table(results / "rejected.parquet", columns=["path", "reason"]).sort_by("path") for results in (one, other)]
+    same_images = same[0] == same[1]
+    return {
+        "images": len(same[0]),
+        "same_images": same_images,
+        "same_rejects": rejects[0].equals(rejects[1]),
+        "features": _apart([table["features"][1] for table in tables]) if same_images else None,
+        "explained_variance": _apart(shares),
+        "pca_features": _apart([table["pca"][1] for table in tables]) if same_images else None,
+    }
+
+
+def _vectors(folder: Path) -> tuple[list[str], "np.ndarray"]:
+    """Paths in order, and their vectors [n, k]."""
+    table = pq.read_table(folder).sort_by("path")
+    column = table.column(table.column_names[-1]).combine_chunks()
+    return table["path"].to_pylist(), column.flatten().to_numpy().reshape(len(table), -1)
+
+
+def _apart(of: Sequence["np.ndarray"]) -> float:
+    return float(np.abs(of[0].astype(np.float64) - of[1]).max())

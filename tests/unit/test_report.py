@@ -1,0 +1,210 @@
+"""The report on measurements that were made up: its figures, its words, and what it refuses."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.__main__ import main
+from benchmarks.prices import read_prices
+from benchmarks.report.figures import cells, failures, largest, speed_ups, time_models
+from benchmarks.report.page import page
+from benchmarks.report.question import Question
+from benchmarks.report.results import Results, read_results
+from fruits.errors import BadArgument
+from made_up import study
+
+
+def asked(**more: Any) -> Question:
+    given = {
+        "volume": 1_000_000,
+        "deadline": None,
+        "budget": None,
+        "region": "us-east-1",
+        "spot": False,
+        "core": 1.0,
+        "prices": read_prices(),
+    }
+    return Question(**{**given, **more})
+
+
+def rendered(content: dict[str, Any], **more: Any) -> str:
+    return page(Results({"study.json": content}, None, []), asked(**more))
+
+
+class Words(HTMLParser):
+    """The text of a part of a page, by its id."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {}
+        self._now = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "section":
+            self._now = dict(attrs)["id"] or ""
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self._now] = self.sections.get(self._now, "") + data
+
+
+def test_a_cell_s_figures() -> None:
+    cell = next(c for c in cells(study()) if (c.backend, c.workers, c.images) == ("spark", 2, 2010))
+    featurize = 0.5 + 2010 * 0.0070 / 2
+    assert cell.rate.median == pytest.approx(2010 / featurize)
+    assert cell.whole.median == pytest.approx(8.1 + 0.1 + featurize + 1.0 + 0.2 + 0.1 + 0.201)
+    assert cell.stages["fit"].median == pytest.approx(1.0)
+    assert cell.memory == {"driver": 300_000_000, "worker": 250_002_010}
+    assert (cell.rate.points, cell.failed) == (3, 0)
+
+
+def test_the_largest_cell_of_each_backend() -> None:
+    assert [(c.backend, c.workers, c.images) for c in largest(cells(study()))] == [("dask", 2, 2010), ("spark", 2, 2010)]
+
+
+def test_the_model_predicts_what_is_linear_and_the_check_fails_what_is_not() -> None:
+    """With 2 ms more for each image and a thousand images before it, 2,010 take twice what the smaller sizes let expect."""
+    straight, bent = (time_models(study(bend=bend))[0] for bend in (0.0, 2e-6))
+    assert straight.fit["image"].value == pytest.approx(0.0068 / 2 + 1e-4)
+    assert straight.fit["fixed"].value == pytest.approx(2.1 + 0.1 + 0.5 + 1.0 + 0.2 + 0.1)
+    assert straight.holds
+    assert straight.predicted == pytest.approx(straight.measured)
+    assert not bent.holds
+    assert bent.off < -0.1
+
+
+def test_speed_up_of_two_workers() -> None:
+    up = next(u for u in speed_ups(study()) if (u.backend, u.workers) == ("dask", 2))
+    assert up.strong == pytest.approx((0.5 + 2010 * 0.0068) / (0.5 + 2010 * 0.0034))
+    assert up.efficiency == pytest.approx(up.strong / 2)
+
+
+def test_failures_are_counted_and_in_no_figure() -> None:
+    content = study()
+    content["runs"][0] = {**{k: content["runs"][0][k] for k in ("backend", "workers", "asked", "repeat", "order")}, "failed": "no space"}
+    cell = cells(content)[0]
+    assert (cell.rate.points, cell.failed) == (2, 1)
+    assert [run["failed"] for run in failures(content)] == ["no space"]
+    words = Words(rendered(content)).sections
+    assert "Failures of study.json: 1" in words["raw"]
+    assert "no space" in words["raw"]
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    html = rendered(study(noise=0.05))
+    words = Words(html).sections
+    assert {"method", "throughput", "stages", "model", "scaling", "cluster", "cost", "parity", "limits", "raw"} <= words.keys()
+    assert "copies of <335> photos & more" in words["method"]  # text, not markup
+    assert html.count("<svg") == 6
+    assert not re.search(r"(?:src|href)=[\"'](?!#)", html)
+    assert "http" not in html.replace("http://www.w3.org/1999/xlink", "").replace("http://www.w3.org/2000/svg", "")  # names, not addresses
+    identities = re.findall(r'\bid="([^"]+)"', html)
+    assert len(identities) == len(set(identities))
+
+
+def test_the_decision_follows_the_question() -> None:
+    few, many, never, too_many = (
+        Words(rendered(study(), **question)).sections["decision"]
+        for question in (
+            {"volume": 22_688},
+            {"volume": 10_000_000, "deadline": 7200.0},
+            {"volume": 10_000_000, "deadline": 60.0},
+            {"volume": 100_000_000},
+        )
+    )
+    assert "dask on one" in few
+    assert "No cluster is needed" in few
+    assert "dask on 1 + " in many
+    assert "within 2 h" in many or "within 120 min" in many
+    assert "there is no answer" in never
+    assert "28 GB of the driver's memory" in too_many  # 280 bytes each
+
+
+def test_the_decision_follows_the_measurements() -> None:
+    content = study()
+    for run in content["runs"]:
+        if run["backend"] == "dask":
+            run["stages"]["featurize"] *= 2
+    words = Words(rendered(content, volume=1_000_000)).sections["decision"]
+    assert "spark on one" in words
+    assert "spark starts later than dask and makes that good from" in words
+
+
+def test_intervals_from_six_repeats_on() -> None:
+    assert "needs 6 repeats" in Words(rendered(study(noise=0.02))).sections["throughput"]
+    assert "needs 6 repeats" not in Words(rendered(study(noise=0.02, repeats=6))).sections["throughput"]
+
+
+def test_results_of_different_images_are_refused_and_of_other_versions_marked(tmp_path: Path) -> None:
+    one, other = study(), study()
+    other["machine"]["packages"]["pyspark"] = "3"
+    for name, content in (("a.json", one), ("b.json", other)):
+        (tmp_path / name).write_text(json.dumps(content))
+    joined = read_results([tmp_path])
+    assert joined.marks == [f"{tmp_path}/b.json was measured with pyspark 3, {tmp_path}/a.json with 2"]
+    other["plan"]["images"] = "others"
+    (tmp_path / "b.json").write_text(json.dumps(other))
+    with pytest.raises(BadArgument, match="different images"):
+        read_results([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (None, "cannot be read"),
+        ("{", "is no JSON"),
+        ("[]", "is no result"),
+        ('{"a": 1}', "is no result"),
+        ('{"kind": "study", "schema_version": 99}', "has schema 99"),
+        ('{"kind": "study", "schema_version": 1, "runs": [{"failed": "x"}]}', "all of its 1 runs failed"),
+        ('{"cases": {}}', "there is no study"),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path: Path, content: str | None, what: str) -> None:
+    file = tmp_path / "r.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BadArgument, match=what):
+        read_results([file])
+
+
+def invoke(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_command_writes_the_page_again(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(json.dumps(study()))
+    done = invoke("report", tmp_path, "--volume", "1e7", "--deadline", "2h", "--region", "us-east-1")
+    assert done.exit_code == 0, done.output
+    assert "For 10,000,000 images within" in Words((tmp_path / "report.html").read_text()).sections["decision"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--volume", "many"], "many is no number"),
+        (["--volume", "1.5"], "no whole number"),
+        (["--deadline", "soon"], "soon is no duration"),
+        (["--deadline", "0h"], "no duration"),
+        (["--budget", "0"], "budget"),
+        (["--region", "mars-1"], "has no prices of it"),
+        (["--prices", "nowhere.tsv"], "nowhere.tsv cannot be read"),
+    ],
+)
+def test_a_question_that_is_none_is_refused(tmp_path: Path, options: list[str], what: str) -> None:
+    (tmp_path / "study.json").write_text(json.dumps(study()))
+    done = invoke("report", tmp_path, *options)
+    assert done.exit_code == 2
+    assert what in done.output
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_no_result_is_refused(tmp_path: Path) -> None:
+    done = invoke("report", tmp_path)
+    assert done.exit_code == 2
+    assert "measure first" in done.output

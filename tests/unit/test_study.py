@@ -1,0 +1,57 @@
+"""The study that the report is made of, on real sessions of both engines with a few images."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.product import Failed
+from benchmarks.session import Session
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "fruits" / "sample" / "Test"
+
+
+def test_a_session_goes_on_after_a_job_that_failed(tmp_path: Path) -> None:
+    with Session("dask", 1) as session:
+        failed = session.run(input=str(tmp_path / "nowhere"), output=str(tmp_path / "r"))
+        done = session.run(input=str(SAMPLE), output=str(tmp_path / "r"), patterns=["0_100.jpg"], components=2)
+    assert "there is no folder" in failed["failed"]
+    there = len(list(SAMPLE.rglob("0_100.jpg")))
+    assert there > 2
+    assert (done["images"], done["rejected"]) == (there, 0)
+    assert set(done["stages"]) == {"list", "featurize", "fit", "project", "export"}
+    assert 0 < sum(done["stages"].values()) < done["seconds"]
+    assert 50e6 < done["memory"]["worker"] < 1e9
+    assert 50e6 < done["memory"]["driver"] < 1e9
+
+
+def test_a_session_that_does_not_open_is_told() -> None:
+    with pytest.raises(Failed, match=r"the session of duck with 1 workers ended, with exit code 1\n(.*\n)*KeyError: 'duck'"):
+        Session("duck", 1)
+
+
+def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> None:
+    sizes = [option for size in (4, 8, 12) for option in ("--sizes", str(size))]
+    command = [sys.executable, "-m", "benchmarks", *sizes, "--workers", "1", "--repeats", "2", "--seed", "5", "--output", tmp_path / "r"]
+    done = subprocess.run([*command, "--volume", "1e5"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "r" / "study.json").read_text())
+    assert content["plan"]["seed"] == 5
+    runs = content["runs"]
+    assert sorted((run["backend"], run["images"], run["repeat"]) for run in runs) == [
+        (backend, size, repeat) for backend in ("dask", "spark") for size in (4, 8, 12) for repeat in (0, 1)
+    ]
+    assert [run["order"] for run in runs] == [*range(12)]
+    assert {run["repeat"] for run in runs[:6]} == {0}  # in rounds
+    assert [run["backend"] for run in runs[:6]] != sorted(run["backend"] for run in runs[:6])  # and these in random order
+    assert {(start["backend"], start["repeat"]) for start in content["starts"]} == {(b, r) for b in ("dask", "spark") for r in (0, 1)}
+    parity = content["parity"]
+    assert (parity["images"], parity["features"], parity["same_images"], parity["same_rejects"]) == (12, 0.0, True, True)
+    assert parity["explained_variance"] < 1e-8
+    assert parity["pca_features"] < 1e-4
+    html = (tmp_path / "r" / "report.html").read_text()
+    assert "For 100,000 images" in html
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
