@@ -85,7 +85,8 @@ def question(
 @asking
 @click.pass_context
 def main(
-    context: click.Context,
+    context: click.RichContext,
+    /,
     folder: Path | None,
     sizes: tuple[int, ...],
     workers: tuple[int, ...],

@@ -21,7 +21,7 @@ EMR_START_SECONDS = 420.0
 EC2_START_SECONDS = 60.0  # an assumption: to boot, and to fetch what is installed
 IMAGES_A_CHUNK = 2048  # fruits.plan.MAX_IMAGES, which every run of such a size reaches
 FILES_A_CHUNK = 3  # features, marker, pca
-DRIVER_BYTES_AN_IMAGE = 280.0  # `benchmarks speed --only planning`: of ten million paths
+DRIVER_BYTES_AN_IMAGE = 222.0  # `benchmarks speed --only planning`: of ten million paths
 BYTES_AN_IMAGE = (1280 + 200) * 4 + 100
 
 
@@ -61,7 +61,7 @@ class Assumptions:
     def __iter__(self) -> Any:
         yield f"a vCPU is {self.core:g} times as fast as a core of the machine that measured"
         yield f"an EMR cluster is ready after {self.emr_start / 60:g} minutes, a machine by itself after {self.ec2_start:g} s"
-        yield f"S3 answers {S3_GETS:g} GETs a second and prefix, and there are {self.prefixes} prefixes"
+        yield f"S3 answers {S3_GETS:g} GETs a second and prefix, over {self.prefixes} of which the images are spread"
         for name, share in self.serial.items():
             yield f"{share:.2%} of what {name} does on workers gets no faster with more of them"
         if not self.serial:

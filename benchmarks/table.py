@@ -10,7 +10,7 @@ def rows(content: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """One for each ratio, in the order in which cases were measured; a case that could not be measured is a row that says why."""
     found = []
     for name, case in content["cases"].items():
-        if case["not_available"]:
+        if case.get("not_available"):
             found.append((name, "not available", case["not_available"], "", ""))
         found += [_row(row) for row in case["rows"]]
     return found

@@ -3,17 +3,19 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 mpl.use("svg")
 # Stand-ins, each replaced by a variable of the page's style.
 INK, MUTED, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
 COLOURS = {"dask": "#0101a1", "spark": "#0101a2"}
 PARTS = {name: f"#0101b{number}" for number, name in enumerate(("start", "list", "featurize", "fit", "project", "export"))}
-MODELLED = "#0101c1"
+MODELLED = {"dask": "#0101c1", "spark": "#0101c2"}
 VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
@@ -21,9 +23,9 @@ VARIABLES = {
     PAPER: "--paper",
     **{colour: f"--{name}" for name, colour in COLOURS.items()},
     **{colour: f"--stage-{name}" for name, colour in PARTS.items()},
-    MODELLED: "--modelled",
+    **{colour: f"--modelled-{name}" for name, colour in MODELLED.items()},
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it is read aloud, found and scaled
     "svg.hashsalt": "fruits",  # the same figures give the same file
     "font.family": "sans-serif",
@@ -91,12 +93,20 @@ def lines(
             )
         for name, model in (dashed or {}).items():
             shape = "s" if name.startswith("spark") else "^"
-            axes.plot(*zip(*model, strict=True), color=MODELLED, linestyle="--", marker=shape, markersize=3, label=f"{name}, modelled")
+            axes.plot(
+                *zip(*model, strict=True),
+                color=MODELLED.get(name, MUTED),
+                linestyle="--",
+                marker=shape,
+                markersize=3,
+                label=f"{name}, modelled",
+            )
         if log:
             axes.set_xscale("log")
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend()

@@ -117,11 +117,13 @@ def sentences(decision: Decision, of: Sequence[Engine], question: Question) -> l
         first, second = sorted(of, key=lambda engine: engine.start[0])
         if at is None:
             said.append(
-                f"{first.name} is ahead of {second.name} at any number of images: it starts earlier, and an image costs it no more."
+                f"{first.name.capitalize()} is ahead of {second.name} at any number of images: it starts earlier, "
+                "and an image costs it no more."
             )
         else:
             said.append(
-                f"{second.name} starts later than {first.name} and makes that good from {at:,.0f} images on, on the machine that measured."
+                f"{second.name.capitalize()} starts later than {first.name} and makes that good from {at:,.0f} images on, "
+                "on the machine that measured."
             )
     return said
 
@@ -137,7 +139,7 @@ def _other(decision: Decision, best: Projected) -> str:
     sure = (
         "the ranges of both overlap, so that this machine's noise could turn it round" if overlap else "the ranges of both do not overlap"
     )
-    return f"{other.engine} on the same would take {in_words(other.whole)} ({apart:+.1%}) for {other.cost}: {sure}."
+    return f"{other.engine.capitalize()} on the same would take {in_words(other.whole)} ({apart:+.1%}) for {other.cost}: {sure}."
 
 
 def _method(results: Results) -> Section:
@@ -385,9 +387,9 @@ def _costs(of: Sequence[Engine], question: Question, assume: Assumptions) -> Sec
             )
         ],
         [
-            Table("The cheapest by volume and deadline", ("images", "deadline", "engine", "on", "time", "cost"), rows, open=True),
+            Table("The cheapest by volume and deadline", ("images", "deadline", "engine", "on", "time", "cost"), rows, 4, open=True),
             Table(f"Parts of {question.volume:,} images with {of[0].name} on {one.cluster}", ("part", "dollars"), parts),
-            Table("Prices", ("region", "item", "unit", "dollars", "Spot", "how it is known", "source"), prices, 3),
+            Table("Prices", ("region", "item", "unit", "dollars", "Spot", "how it is known", "source"), prices, 7),
         ],
     )
 

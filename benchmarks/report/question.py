@@ -23,7 +23,7 @@ class Question:
     prices: Prices
 
 
-class Count(click.ParamType):
+class Count(click.ParamType[int]):
     """A whole number above 0, which may be written as 1e6."""
 
     name = "count"
@@ -38,7 +38,7 @@ class Count(click.ParamType):
         return int(number)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, minutes, hours or days: 90s, 30m, 1.5h, 2d."""
 
     name = "duration"

@@ -122,7 +122,7 @@ def test_the_decision_follows_the_question() -> None:
     assert "dask on 1 + " in many
     assert "within 2 h" in many or "within 120 min" in many
     assert "there is no answer" in never
-    assert "28 GB of the driver's memory" in too_many  # 280 bytes each
+    assert "22 GB of the driver's memory" in too_many  # 222 bytes each
 
 
 def test_the_decision_follows_the_measurements() -> None:
@@ -132,7 +132,7 @@ def test_the_decision_follows_the_measurements() -> None:
             run["stages"]["featurize"] *= 2
     words = Words(rendered(content, volume=1_000_000)).sections["decision"]
     assert "spark on one" in words
-    assert "spark starts later than dask and makes that good from" in words
+    assert "Spark starts later than dask and makes that good from" in words
 
 
 def test_intervals_from_six_repeats_on() -> None:
