@@ -20,8 +20,9 @@ PEERS := .peers
 run: $(VENV)/run.stamp
 	$(VENV)/bin/python -m fruits --backend $(BACKEND) --fresh $(ARGS)
 
+# Three at a time: most of a run's time is the start of an engine, which leaves the processor idle.
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 # Pages in a real browser: needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver).
 test-browser: $(VENV)/dev.stamp
