@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.costs import Cluster, Cost, Usage, cost_of
 from benchmarks.prices import Prices
-from benchmarks.scaling import Fit, fit_time
+from benchmarks.scaling import Fit, NotEnough, amdahl, fit_time, spread
 
 OF_WORKERS = ("featurize", "fit", "project")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html: GETs a second and prefix.
@@ -104,10 +104,12 @@ def engines(study: Mapping[str, Any]) -> list[Engine]:
     found = []
     for name in study["plan"]["backends"]:
         runs = [run for run in study["runs"] if (run["backend"], run["workers"]) == (name, workers) and "failed" not in run]
-        starts = sorted(start["seconds"] for start in study["starts"] if start["backend"] == name)
+        start = spread([start["seconds"] for start in study["starts"] if start["backend"] == name])
+        if not runs:
+            raise NotEnough(f"every run of {name} with {workers} workers failed")
         images = [run["images"] for run in runs]
         stages = {stage: fit_time(images, [run["stages"][stage] for run in runs]) for stage in runs[0]["stages"]}
-        found.append(Engine(name, workers, (starts[len(starts) // 2], starts[0], starts[-1]), stages))
+        found.append(Engine(name, workers, (start.median, start.low, start.high), stages))
     return found
 
 
@@ -138,7 +140,7 @@ def projected(engine: Engine, cluster: Cluster, images: int, prices: Prices, reg
 def _shared(engine: Engine, workers: int, assume: Assumptions) -> float:
     """Of the seconds that the measured number of workers took, the share that so many take."""
     serial = assume.serial.get(engine.name, 0.0)
-    return (serial + (1 - serial) / workers) / (serial + (1 - serial) / engine.workers)
+    return float(amdahl(engine.workers, serial) / amdahl(workers, serial))
 
 
 NODES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 32, 40, 50, 64, 80, 100, 128, 160, 200, 250, 320, 400, 500, 640, 800, 1000)

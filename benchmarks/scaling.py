@@ -40,11 +40,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fit:
-    """`estimates` by name. `function` of what was fitted; `residual`: the largest relative deviation of a point from it."""
+    """`estimates` of the parameters of `function`, by name."""
 
     estimates: dict[str, Estimate]
     function: Callable[..., Any]
-    residual: float
 
     def __call__(self, *at: Any) -> Any:
         """The function with the fitted parameters."""
@@ -83,26 +82,26 @@ def peak(fit: Fit) -> float | None:
 
 def fit_amdahl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
     """Rates (work a second) by the number of workers: `one` (the rate of one worker) and `serial`. Raises `NotEnough`."""
-    return _fit(lambda w, one, serial: one * amdahl(w, serial), [workers], rates, {"one": rates[0] / workers[0], "serial": 0.01})
+    return _fit(lambda w, one, serial: one * amdahl(w, serial), workers, rates, {"one": rates[0] / workers[0], "serial": 0.01})
 
 
 def fit_usl(workers: Sequence[float], rates: Sequence[float]) -> Fit:
     """The same: `one`, `contention` and `coherency`. Raises `NotEnough`."""
     start = {"one": rates[0] / workers[0], "contention": 0.01, "coherency": 0.0001}
-    return _fit(lambda w, one, contention, coherency: one * usl(w, contention, coherency), [workers], rates, start)
+    return _fit(lambda w, one, contention, coherency: one * usl(w, contention, coherency), workers, rates, start)
 
 
 def fit_time(images: Sequence[float], seconds: Sequence[float]) -> Fit:
     """Seconds of a run by its number of images, at the same workers: `fixed` (s) and `image` (s each). Raises `NotEnough`."""
     image = max(seconds) / max(images)
-    return _fit(lambda n, fixed, image: fixed + n * image, [images], seconds, {"fixed": min(seconds) / 2, "image": image})
+    return _fit(lambda n, fixed, image: fixed + n * image, images, seconds, {"fixed": min(seconds) / 2, "image": image})
 
 
-def _fit(function: Callable[..., Any], at: Sequence[Sequence[float]], values: Sequence[float], start: dict[str, float]) -> Fit:
+def _fit(function: Callable[..., Any], at: Sequence[float], values: Sequence[float], start: dict[str, float]) -> Fit:
     """Least squares of relative deviations: a run's time is off by a share of itself, not by so many seconds."""
-    points = [np.asarray(each, float) for each in at]
+    points = np.asarray(at, float)
     measured = np.asarray(values, float)
-    distinct = len({*zip(*(each.tolist() for each in points), strict=True)})
+    distinct = len(np.unique(points))
     if distinct < len(start):
         raise NotEnough(f"{', '.join(start)} cannot be fitted to measurements at {distinct} points: {len(start)} are needed")
     free = len(measured) - len(start)
@@ -110,10 +109,10 @@ def _fit(function: Callable[..., Any], at: Sequence[Sequence[float]], values: Se
         raise NotEnough(f"{', '.join(start)} fitted to {len(measured)} measurements would have no interval: one more is needed")
 
     def relative(_: Any, *parameters: float) -> Floats:
-        ratio: Floats = np.asarray(function(*points, *parameters) / measured, float)
+        ratio: Floats = np.asarray(function(points, *parameters) / measured, float)
         return ratio
 
     found, covariance = optimize.curve_fit(relative, measured, np.ones_like(measured), p0=list(start.values()))
     off = stats.t.ppf((1 + CONFIDENCE) / 2, free) * np.sqrt(np.diag(covariance))
     estimates = {name: Estimate(float(v), float(v - o), float(v + o)) for name, v, o in zip(start, found, off, strict=True)}
-    return Fit(estimates, function, float(np.abs(relative(None, *found) - 1).max()))
+    return Fit(estimates, function)

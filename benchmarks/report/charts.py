@@ -10,11 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fruits.report import STAGES
+
 mpl.use("svg")
 # Stand-ins, each replaced by a variable of the page's style.
 INK, MUTED, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
 COLOURS = {"dask": "#0101a1", "spark": "#0101a2"}
-PARTS = {name: f"#0101b{number}" for number, name in enumerate(("start", "list", "featurize", "fit", "project", "export"))}
+PARTS = {name: f"#0101b{number}" for number, name in enumerate(STAGES)}
 MODELLED = {"dask": "#0101c1", "spark": "#0101c2"}
 VARIABLES = {
     INK: "--ink",

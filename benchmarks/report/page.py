@@ -52,12 +52,16 @@ def page(results: Results, question: Question) -> str:
     """A self-contained page of HTML: it loads nothing."""
     study = results.first
     found = cells(study)
+    assume = Assumptions(core=question.core)
     try:
         of = engines(study)
-    except NotEnough:
-        of = []
-    assume = Assumptions(core=question.core)
-    decision = decide(of, question.volume, question.prices, question.region, assume, question.deadline, question.budget, question.spot)
+    except NotEnough as few:
+        of, said = [], [f"No decision: {few}. Measure more sizes or repeats."]
+    else:
+        asked = question
+        said = sentences(
+            decide(of, asked.volume, asked.prices, asked.region, assume, asked.deadline, asked.budget, asked.spot), of, question
+        )
     sections = [
         _method(results),
         _throughput(found),
@@ -72,9 +76,7 @@ def page(results: Results, question: Question) -> str:
     ]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("benchmarks.report").joinpath("template.html.j2").read_text())
-    return template.render(
-        machine=_machine(study), decision=sentences(decision, of, question), sections=[s for s in sections if s], sources=[*results.studies]
-    )
+    return template.render(machine=_machine(study), decision=said, sections=[s for s in sections if s], sources=[*results.studies])
 
 
 def _machine(study: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ def sentences(decision: Decision, of: Sequence[Engine], question: Question) -> l
             f"measured), for {best.cost}; "
             f"what limits it is {best.saturated}."
         )
-        said.append(_other(decision, best))
+        said += _others_on_the_same(decision, best)
         if not best.cluster.emr:
             said.append("No cluster is needed for this: one machine is cheaper than any, and the same command runs there.")
     if len(of) == 2:
@@ -128,12 +130,13 @@ def sentences(decision: Decision, of: Sequence[Engine], question: Question) -> l
     return said
 
 
-def _other(decision: Decision, best: Projected) -> str:
-    """The same with the other engine."""
+def _others_on_the_same(decision: Decision, best: Projected) -> list[str]:
+    """A sentence of each other engine on the same machines."""
     same = [one for one in decision.considered if one.cluster == best.cluster and one.engine != best.engine]
-    if not same:
-        return ""
-    other = same[0]
+    return [_compared(other, best) for other in same]
+
+
+def _compared(other: Projected, best: Projected) -> str:
     apart = (other.whole - best.whole) / best.whole
     overlap = other.least <= best.most and best.least <= other.most
     sure = (

@@ -135,6 +135,15 @@ def test_the_decision_follows_the_measurements() -> None:
     assert "Spark starts later than dask and makes that good from" in words
 
 
+def test_too_few_measurements_give_a_page_without_a_decision() -> None:
+    words = Words(rendered(study(sizes=(335, 1005), repeats=1))).sections
+    assert "No decision: fixed, image fitted to 2 measurements" in words["decision"]
+    assert "cluster" not in words
+    content = study()
+    content["runs"] = [run if run["backend"] == "dask" else {**run, "failed": "no space"} for run in content["runs"]]
+    assert "every run of spark with 2 workers failed" in Words(rendered(content)).sections["decision"]
+
+
 def test_intervals_from_six_repeats_on() -> None:
     assert "needs 6 repeats" in Words(rendered(study(noise=0.02))).sections["throughput"]
     assert "needs 6 repeats" not in Words(rendered(study(noise=0.02, repeats=6))).sections["throughput"]
