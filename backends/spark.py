@@ -287,19 +287,26 @@ class SparkBackend:
             mean, scale = moments.mean.toArray(), np.ones(len(moments.mean))
             if standardize:
                 scale = unit_scale(mean, moments.std.toArray())
-            return self._axes(vectors, mean, scale, k)
+            for axes in self._axes(vectors, mean, scale, k):
+                if axes.orthonormal() and axes.explain(self._squares(urls, axes)):
+                    return axes
+                log.info("ml.PCA returned wrong vectors: again with the features in another order")
         except (PySparkException, Py4JError, OSError) as failed:
             raise self._failed(failed, "ml.PCA failed") from failed
         finally:
             with suppress(*JVM_ENDED):
                 vectors.unpersist()
+        raise RunFailed(
+            f"ml.PCA returned wrong vectors, {PCA_ATTEMPTS} times",
+            "use --pca moments, which reuses the features, or give more images than there are features",
+        )
 
-    def _axes(self, vectors: DataFrame, mean: "Vector", scale: "Vector", k: int) -> FittedAxes:
-        """ml.PCA, until its result is one.
+    def _axes(self, vectors: DataFrame, mean: "Vector", scale: "Vector", k: int) -> Iterator[FittedAxes]:
+        """What ml.PCA returns for the features in one order after another, until it is right.
 
-        With fewer images than features the covariance is singular, and the LAPACK in Java that Spark brings (F2jLAPACK's dgesdd) then
-        returns, for one in some orders of its columns and without an error, vectors that are not orthogonal. Another order of the features
-        is the same PCA with other roundings.
+        With fewer different images than features the covariance is singular, and the LAPACK in Java that Spark brings (F2jLAPACK's
+        dgesdd) then returns, for one in some orders of its columns or roundings of its sums and without an error, other vectors: not
+        orthogonal, or orthogonal and no principal axes. Another order of the features is the same PCA with other roundings.
         """
         for self._pca_attempts in range(1, PCA_ATTEMPTS + 1):
             frame, column, order = vectors, "features", np.arange(len(scale))
@@ -313,14 +320,19 @@ class SparkBackend:
             model = PCA(k=k, inputCol=column).fit(frame)
             components = np.empty((k, len(scale)))
             components[:, order] = model.pc.toArray().T
-            axes = FittedAxes(mean, scale, components, model.explainedVariance.toArray())
-            if axes.orthonormal():
-                return axes
-            log.info("ml.PCA returned vectors that are not orthogonal: again with the features in another order")
-        raise RunFailed(
-            f"ml.PCA returned vectors that are not orthogonal, {PCA_ATTEMPTS} times",
-            "use --pca moments, which reuses the features, or give more images than there are features",
-        )
+            yield FittedAxes(mean, scale, components, model.explainedVariance.toArray())
+
+    def _squares(self, urls: Sequence[str], axes: FittedAxes) -> "Vector":
+        """`axes.squares` of all features, summed."""
+
+        def measure(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+            for batch in batches:
+                squares = [axes.squares(read_features([urls[number]])) for number in batch.column("id").to_pylist()]
+                yield pa.record_batch([pa.array(squares, pa.list_(pa.float64()))], ["squares"])
+
+        rows = self._one_a_task(len(urls)).mapInArrow(measure, "squares array<double>").collect()
+        total: Vector = np.sum([row.squares for row in rows], axis=0)
+        return total
 
     def describe(self) -> dict[str, Any]:
         borrowed = self._settings.session is not None

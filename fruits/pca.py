@@ -62,6 +62,16 @@ class FittedAxes:
         """Whether the components are what a PCA must return. A solver that failed without saying so shows here."""
         return bool(np.allclose(self.components @ self.components.T, np.eye(len(self.components)), atol=1e-6))
 
+    def squares(self, features: "npt.NDArray[Any]") -> "Vector":
+        """[k + 1]: of features [n, 1280] the sums of the squared distances from the mean along each component, and of the whole ones."""
+        scaled = (features - self.mean) * self.scale
+        return np.append(np.square(scaled @ self.components.T).sum(axis=0), np.square(scaled).sum())
+
+    def explain(self, squares: "Vector") -> bool:
+        """Whether the images that were fitted, with `squares` summed over all of them, vary along each component as `explained` says."""
+        expected = np.nan_to_num(self.explained, nan=0.0) * squares[-1]
+        return bool(np.allclose(squares[:-1], expected, rtol=1e-6, atol=1e-9 * squares[-1]))
+
 
 @dataclass(frozen=True)
 class Projection(FittedAxes):
@@ -96,8 +106,8 @@ class Projection(FittedAxes):
 
     def spread(self, features: "npt.NDArray[np.float32]") -> "Spread":
         """How far features [n, 1280] lie from the mean that was fitted, and how much of that the components hold, in float64."""
-        scaled = (features - self.mean) * self.scale
-        return Spread(len(features), float(np.square(scaled).sum()), float(np.square(scaled @ self.components.T).sum()))
+        squares = self.squares(features)
+        return Spread(len(features), float(squares[-1]), float(squares[:-1].sum()))
 
     @cached_property
     def npz(self) -> bytes:
