@@ -15,13 +15,14 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import images
+from benchmarks import images, plane
+from benchmarks.place import opened
 from benchmarks.prices import TABLE, read_prices
 from benchmarks.product import ROOT, Failed
 from benchmarks.report.page import page
-from benchmarks.report.question import Count, Duration, Question
+from benchmarks.report.question import Count, Counts, Duration, Names, Question
 from benchmarks.report.results import read_results
-from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, measure
+from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, image_seconds, measure
 from benchmarks.study import Plan, measured
 from benchmarks.table import COLUMNS, rows
 from fruits.errors import BadArgument
@@ -29,7 +30,12 @@ from fruits.job import DEFAULT_COMPONENTS
 
 # Four, six and eight times the bundled sample: with fewer images than features ml.PCA is often wrong, and asked again.
 SIZES, QUICK_SIZES = (1340, 2010, 2680), (64, 128, 256)
+WORKERS, SLEEPERS = (1, 2), (1, 2, 4, 8, 16, 32, 64)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _commas(of: Sequence[object]) -> str:
+    return ",".join(map(str, of))
 
 
 def asking(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,16 +77,26 @@ def question(
 
 @click.group(invoke_without_command=True)
 @click.option("--images", "folder", type=FOLDER, help="[default: the bundled sample]")
+@click.option("--sizes", type=Counts(), help=f"Images of a run. Three give a model. [default: {_commas(SIZES)}]")
 @click.option(
-    "--sizes", type=Count(), multiple=True, help="Images of a run; again for more. Three give a model. [default: 1340, 2010, 2680]"
+    "--workers", type=Counts(), help=f"Single-threaded processes. [default: {_commas(WORKERS)}; with --core sleep {_commas(SLEEPERS)}]"
 )
-@click.option("--workers", type=click.IntRange(1), multiple=True, help="Single-threaded processes; again for more. [default: 1, 2]")
-@click.option("--backends", type=click.Choice(BACKENDS), multiple=True, help="Again for more. [default: both]")
+@click.option("--backends", type=Names(BACKENDS), default=BACKENDS, show_default=_commas(BACKENDS))
 @click.option("--pca", type=click.Choice(("native", "moments")), default="native", show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--core",
+    type=click.Choice(("compute", "sleep")),
+    default="compute",
+    show_default=True,
+    help="sleep: workers wait as long as an image takes, so that many more of them than cores show what the engine itself can do.",
+)
+@click.option("--peers", is_flag=True, help="Also the loop without an engine, the notebook's way, Ray Data and Daft: an hour more.")
+@click.option("--cluster", type=click.Choice(("local", "yarn")), default="local", show_default=True)
+@click.option("--environment", help="The Python of YARN's nodes, as python -m fruits takes it.")
 @click.option("--quick", is_flag=True, help="A few images and one repeat: shows that it runs, its figures mean nothing.")
 @click.option("--seed", type=int, help="Of the order. [default: another each time]")
-@click.option("--scratch", type=FOLDER, help="Disk for images and results.")
+@click.option("--scratch", help="Folder for images and results, which are removed in the end; with --cluster yarn hdfs:// or s3://.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE]")
 @asking
 @click.pass_context
@@ -88,18 +104,22 @@ def main(
     context: click.RichContext,
     /,
     folder: Path | None,
-    sizes: tuple[int, ...],
-    workers: tuple[int, ...],
+    sizes: tuple[int, ...] | None,
+    workers: tuple[int, ...] | None,
     backends: tuple[str, ...],
     pca: str,
     repeats: int,
+    core: str,
+    peers: bool,
+    cluster: str,
+    environment: str | None,
     quick: bool,
     seed: int | None,
-    scratch: Path | None,
+    scratch: str | None,
     output: Path | None,
     **asked: Any,
 ) -> None:
-    """Measure fruits on this machine.
+    """Measure fruits, on this machine or on a cluster.
 
     Without a command: both backends at several sizes and numbers of workers, and a report of what follows, in about ten minutes.
     """
@@ -108,27 +128,77 @@ def main(
     console = Console(stderr=True, highlight=False)
     originals = _originals(folder)
     output = output or ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
-    plan = Plan(
-        backends=backends or BACKENDS,
-        sizes=sorted(set(sizes)) or (QUICK_SIZES if quick else SIZES),
-        workers=sorted(set(workers)) or (1, 2),
-        repeats=1 if quick else repeats,
-        seed=random.SystemRandom().randrange(10**6) if seed is None else seed,
-        pca=pca,
-        components=DEFAULT_COMPONENTS,
-        images=f"copies of {len(originals)} photos of {folder.name if folder else 'the bundled sample'}",
-    )
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    repeats = 1 if quick else repeats
     began = monotonic()
-    with _refusing(), tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
-        wanted = question(**asked)
-        content = measured(
-            plan, originals, Path(name), lambda text: console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
-        )
+
+    def say(text: str) -> None:
+        console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
+
+    def write(name: str, content: dict[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
-        (output / "study.json").write_text(json.dumps(content, indent=1) + "\n")
-        _write_page([output], wanted, output / "report.html")
-    for file in ("study.json", "report.html"):
-        console.print(f"written to {output / file}", markup=False, soft_wrap=True)
+        (output / name).write_text(json.dumps(content, indent=1) + "\n")
+        console.print(f"written to {output / name}", markup=False, soft_wrap=True)
+
+    with _refusing(), opened(cluster, scratch, environment) as place:
+        wanted = question(**asked)
+        _check_options(core, cluster, peers, sizes)
+        if core == "sleep":
+            image = (0.01 if quick else image_seconds(originals, say),)
+            write(
+                "plane.json",
+                plane.measured(
+                    plane.Plan(backends, workers or (SLEEPERS[:2] if quick else SLEEPERS), repeats, seed, *image, 16 if quick else 1024),
+                    place,
+                    say,
+                ),
+            )
+        else:
+            plan = Plan(
+                backends=backends,
+                sizes=sizes or (QUICK_SIZES if quick else SIZES),
+                workers=workers or WORKERS,
+                repeats=repeats,
+                seed=seed,
+                pca=pca,
+                components=DEFAULT_COMPONENTS,
+                images=f"copies of {len(originals)} photos of {folder.name if folder else 'the bundled sample'}",
+            )
+            write("study.json", measured(plan, originals, place, say))
+        if peers:
+            python = _peers_python()
+            with _bench(
+                console, QUICK if quick else FULL, originals, repeats, max(workers or WORKERS), seed, Path(place.url), python
+            ) as bench:
+                settings = {
+                    "quick": quick,
+                    "repeats": repeats,
+                    "workers": bench.workers,
+                    "seed": seed,
+                    "originals": len(originals),
+                    "peers": True,
+                }
+                measure(bench, ["features", "job", "notebook"], output / "speed.json", settings)
+        if (output / "study.json").exists():
+            _write_page([output], wanted, output / "report.html")
+            console.print(f"written to {output / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _check_options(core: str, cluster: str, peers: bool, sizes: Sequence[int] | None) -> None:
+    if core == "sleep" and sizes:
+        raise BadArgument("--sizes has no effect with --core sleep: each worker has as many images", "leave it out")
+    if peers and (core == "sleep" or cluster != "local"):
+        raise BadArgument("--peers computes, on this machine", "leave out --core and --cluster")
+    if peers:
+        _peers_python()
+
+
+def _peers_python() -> Path:
+    """Raises `BadArgument` where their environment was not made."""
+    python = ROOT / ".peers" / "bin" / "python"
+    if not python.exists():
+        raise BadArgument("--peers needs the environment of Ray Data and Daft", "make it: make .peers/stamp")
+    return python
 
 
 @main.command()

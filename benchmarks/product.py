@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fruits.storage import Folder, normalized
+
 ROOT = Path(__file__).parents[1]
 LAST_LINES = 15
 
@@ -81,11 +83,11 @@ def weighed(command: Sequence[str | Path], environment: Mapping[str, str] | None
         return ended, int(file.read())
 
 
-def fruits(backend: str, images: str | Path, results: Path, *options: str, environment: Mapping[str, str] | None = None) -> Run:
+def fruits(backend: str, images: str | Path, results: str | Path, *options: str, environment: Mapping[str, str] | None = None) -> Run:
     """A run of the product, which goes on with what is in the folder of results. Raises `Failed`."""
     command = [sys.executable, "-m", "fruits", "--backend", backend, "--input", str(images), "--output", str(results), *options]
     ended = run(command, environment)
-    return Run(json.loads((results / "report.json").read_text()), ended.seconds)
+    return Run(json.loads(Folder(normalized(str(results))).read("report.json")), ended.seconds)
 
 
 def emptied(folder: Path) -> Path:

@@ -50,11 +50,13 @@ class Engine:
 @dataclass(frozen=True)
 class Assumptions:
     """`core`: how fast a vCPU of the instance is against a core of the machine that measured. `prefixes` of S3 over which images are
-    spread. `serial`: the share of the workers' stages that does not get faster with more of them (Amdahl), by the engine plane."""
+    spread. By the engine plane `serial`, the share of the workers' stages that does not get faster with more of them (Amdahl), and `tasks`,
+    the scheduler's seconds for one."""
 
     core: float = 1.0
     prefixes: int = 1
     serial: Mapping[str, float] = field(default_factory=dict)
+    tasks: Mapping[str, float] = field(default_factory=dict)
     emr_start: float = EMR_START_SECONDS
     ec2_start: float = EC2_START_SECONDS
 
@@ -66,6 +68,8 @@ class Assumptions:
             yield f"{share:.2%} of what {name} does on workers gets no faster with more of them"
         if not self.serial:
             yield "the workers' stages are divided among workers without loss"
+        for name, seconds in self.tasks.items():
+            yield f"{name}'s scheduler takes {1000 * seconds:.2g} ms for each {IMAGES_A_CHUNK:,} images, in each stage of the workers"
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,10 @@ def projected(engine: Engine, cluster: Cluster, images: int, prices: Prices, reg
         most += (max(fixed.high, 0.0) + images * image.high * factor) / assume.core
         limits["computing" if shared else "the driver's own stages"] += images * image.value * factor / assume.core
     limits["requests to S3"] = images / (S3_GETS * assume.prefixes)
-    # What is read at the rate that S3 allows cannot be computed faster.
-    waiting = max(limits["requests to S3"] - limits["computing"], 0.0)
+    if engine.name in assume.tasks:
+        limits["the scheduler"] = len(OF_WORKERS) * -(-images // IMAGES_A_CHUNK) * assume.tasks[engine.name] / assume.core
+    # What is read at the rate that S3 allows, or handed out by the scheduler, cannot be computed faster.
+    waiting = max(limits["requests to S3"] - limits["computing"], limits.get("the scheduler", 0.0) - limits["computing"], 0.0)
     seconds, least, most = seconds + waiting, least + waiting, most + waiting
     start = assume.emr_start if cluster.emr else assume.ec2_start
     run, least, most = (a + b / assume.core for a, b in zip((seconds, least, most), engine.start, strict=True))

@@ -5,6 +5,7 @@ import os
 import random
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from benchmarks import images, s3
 from benchmarks.core import FEATURES
 from benchmarks.machine import machine
 from benchmarks.memory import peaks
+from benchmarks.place import Place
 from benchmarks.product import Failed, Run, emptied, fruits, run, weighed
 from benchmarks.session import Session
 
@@ -30,6 +32,16 @@ MB = 1_000_000
 # Daft tells two hosts when it is imported and when it runs, Ray may tell one: a benchmark tells nobody.
 SILENT = {"DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"}
 DELAY_SECONDS = 0.03
+
+
+def image_seconds(originals: Sequence[Path], say: Callable[[str], None]) -> float:
+    """That one process of the loop without an engine takes for an image."""
+    with tempfile.TemporaryDirectory(prefix="fruits-benchmark-") as name:
+        count = 1024
+        folder = images.copies(originals, count, Path(name, "images"))
+        seconds = float(run([sys.executable, "-m", "benchmarks.core", folder, "1", "2"]).result) / count
+    say(f"an image takes {seconds * 1000:.2f} ms")
+    return seconds
 
 
 class NotAvailable(Exception):
@@ -211,13 +223,24 @@ def job(bench: Bench) -> list[Row]:
     return rows
 
 
+def notebook(bench: Bench) -> list[Row]:
+    """The features stage of the notebook's way, by what more images cost, for each worker."""
+    big, small = bench.scale.job // 2, bench.scale.job // 4
+    seconds = [
+        [bench.peer("notebook", bench.folder(count), str(bench.workers), "features") for count in (big, small)]
+        for _ in range(bench.repeats)
+    ]
+    rates = [marginal_rate((big, small), (took[0], took[1])) / bench.workers for took in seconds]
+    return [Row("the notebook's way, features, marginal rate of a worker", "images/s", rates, raw={"seconds": seconds})]
+
+
 def pca(bench: Bench) -> list[Row]:
     """The fit alone, in sessions that have featurized the images before, and whether it is right."""
     folder, rows = str(bench.folder(bench.scale.pca)), []
     seconds: dict[tuple[str, str], list[float]] = {(name, method): [] for name in BACKENDS for method in ("moments", "native")}
     off: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in seconds}
     with ExitStack() as stack:
-        sessions = {name: stack.enter_context(Session(name, bench.workers)) for name in BACKENDS}
+        sessions = {name: stack.enter_context(Session(name, bench.workers, Place(str(bench.scratch)))) for name in BACKENDS}
         results = {name: emptied(bench.scratch / f"results-{name}") for name in BACKENDS}
 
         def done(name: str, **job: Any) -> dict[str, Any]:
@@ -435,6 +458,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "planning": planning,
     "features": features,
     "job": job,
+    "notebook": notebook,
     "pca": pca,
     "keras": keras,
     "precision": precision,

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from benchmarks import images
 from benchmarks.machine import machine
-from benchmarks.product import emptied, fruits
+from benchmarks.place import Place
+from benchmarks.product import fruits
 from benchmarks.session import Session
+from fruits import schemas
+from fruits.pca import Projection
+from fruits.storage import Folder, normalized
 
 SCHEMA_VERSION = 1
 FEW = 8  # images of a start: 0.03 s of a worker
@@ -41,32 +44,37 @@ class Plan:
     components: int
     images: str
 
+    def sizes_of(self, workers: int) -> list[int]:
+        """Fewer workers are there for the speed-up alone: of the largest size (strong scaling), and where it is one of the sizes, of as
+        many images a worker as most workers have of the largest (weak scaling)."""
+        if workers == max(self.workers):
+            return [*self.sizes]
+        weak = max(self.sizes) * workers / max(self.workers)
+        return [size for size in self.sizes if size in (weak, max(self.sizes))]
 
-def measured(plan: Plan, originals: Sequence[Path], scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+
+def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[[str], None]) -> dict[str, Any]:
     """The content of a result file: `plan`, `machine`, `runs`, `starts`, and `parity`, or None where there are not two results to compare.
 
     Raises `Failed` where a session does not open.
     """
     order = random.Random(plan.seed)  # noqa: S311
-    folders = {size: images.copies(originals, size, scratch / f"{size}-images") for size in {FEW, *plan.sizes}}
+    folders = {size: place.images(originals, size) for size in {FEW, *plan.sizes}}
     of_machine = machine()
-    starts = _starts(plan, folders[FEW], scratch, order, say)
+    starts = _starts(plan, folders[FEW], place, order, say)
     cells = [*product(plan.backends, plan.workers)]
-    results = {cell: scratch / f"results-{cell[0]}-{cell[1]}" for cell in cells}
+    results = {cell: f"{place.url}/results-{cell[0]}-{cell[1]}" for cell in cells}
     runs = []
     with ExitStack() as stack:
-        sessions = {cell: stack.enter_context(Session(*cell)) for cell in cells}
+        sessions = {cell: stack.enter_context(Session(*cell, place)) for cell in cells}
 
         def run(cell: tuple[str, int], size: int) -> dict[str, Any]:
-            output = emptied(results[cell])
-            job = {"input": str(folders[size]), "output": str(output), "pca": plan.pca, "components": min(plan.components, size)}
-            return sessions[cell].run(**job)
+            job = {"input": folders[size], "output": results[cell], "pca": plan.pca, "components": min(plan.components, size)}
+            return sessions[cell].run(fresh=True, **job)
 
         for cell in cells:
             run(cell, min(plan.sizes))
-        # Fewer workers are there for the speed-up alone, which is that of the largest size.
-        sizes = {workers: plan.sizes if workers == max(plan.workers) else plan.sizes[-1:] for workers in plan.workers}
-        todo = [(cell, size, repeat) for repeat in range(plan.repeats) for cell in cells for size in sizes[cell[1]]]
+        todo = [(cell, size, repeat) for repeat in range(plan.repeats) for cell in cells for size in plan.sizes_of(cell[1])]
         order.shuffle(todo)
         todo.sort(key=lambda one: one[2])  # in rounds: what the machine does meanwhile hits all cells alike
         for number, (cell, size, repeat) in enumerate(todo):
@@ -80,7 +88,7 @@ def measured(plan: Plan, originals: Sequence[Path], scratch: Path, say: Callable
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "study",
-        "plan": {**vars(plan), "originals": len(originals), "warm_up": min(plan.sizes)},
+        "plan": {**vars(plan), "originals": len(originals), "warm_up": min(plan.sizes), "cluster": place.cluster},
         "machine": of_machine,
         "starts": starts,
         "runs": runs,
@@ -92,14 +100,15 @@ def _told(answer: dict[str, Any]) -> str:
     return f"{answer['seconds']:.1f} s"
 
 
-def _starts(plan: Plan, folder: Path, scratch: Path, order: random.Random, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def _starts(plan: Plan, folder: str, place: Place, order: random.Random, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Seconds of a process that are in none of its stages but the start: Python, the engine, and their end."""
     found = []
     todo = [*product(plan.backends, [max(plan.workers)], range(plan.repeats + 1))]
     order.shuffle(todo)
     todo.sort(key=lambda one: one[2])
     for backend, workers, repeat in todo:
-        done = fruits(backend, folder, emptied(scratch / "results-start"), "--features-only", "--workers", str(workers))
+        options = ["--features-only", "--fresh", "--workers", str(workers), *place.options]
+        done = fruits(backend, folder, f"{place.url}/results-start", *options)
         work = sum(stage["seconds"] for stage in done.report["stages"] if stage["name"] != "start")
         if repeat:  # the first warms the disk
             found.append({"backend": backend, "workers": workers, "repeat": repeat - 1, "seconds": done.seconds - work})
@@ -107,9 +116,9 @@ def _starts(plan: Plan, folder: Path, scratch: Path, order: random.Random, say: 
     return found
 
 
-def parity(results: dict[str, Path]) -> dict[str, Any]:
+def parity(results: dict[str, str]) -> dict[str, Any]:
     """How far the backends' results are apart, at most, over all pairs with the first: features, explained variance, pca_features, rows."""
-    first, *others = results.values()
+    first, *others = [Folder(normalized(url)) for url in results.values()]
     rows = [_compared(first, other) for other in others]
     return {
         "images": rows[0]["images"],
@@ -119,11 +128,11 @@ def parity(results: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def _compared(one: Path, other: Path) -> dict[str, Any]:
-    tables = [{name: _vectors(results / name) for name in ("features", "pca")} for results in (one, other)]
+def _compared(one: Folder, other: Folder) -> dict[str, Any]:
+    tables = [{name: _vectors(results, name) for name in ("features", "pca")} for results in (one, other)]
     same = [table["features"][0] for table in tables]
-    shares = [np.load(results / "projection.npz", allow_pickle=False)["explained_variance_ratio"] for results in (one, other)]
-    rejects = [pq.read_table(results / "rejected.parquet", columns=["path", "reason"]).sort_by("path") for results in (one, other)]
+    shares = [Projection.from_npz(results.read("projection.npz"), results.url).explained for results in (one, other)]
+    rejects = [schemas.read(results, "rejected.parquet").select(["path", "reason"]).sort_by("path") for results in (one, other)]
     same_images = same[0] == same[1]
     return {
         "images": len(same[0]),
@@ -135,11 +144,10 @@ def _compared(one: Path, other: Path) -> dict[str, Any]:
     }
 
 
-def _vectors(folder: Path) -> tuple[list[str], "np.ndarray"]:
+def _vectors(results: Folder, part: str) -> tuple[list[str], "np.ndarray"]:
     """Paths in order, and their vectors [n, k]."""
-    table = pq.read_table(folder).sort_by("path")
-    column = table.column(table.column_names[-1]).combine_chunks()
-    return table["path"].to_pylist(), column.flatten().to_numpy().reshape(len(table), -1)
+    table = pa.concat_tables([schemas.read(results, name) for name in results.names(part)]).sort_by("path")
+    return table["path"].to_pylist(), schemas.matrix(table.column(table.column_names[-1]))
 
 
 def _apart(of: Sequence["np.ndarray"]) -> float:

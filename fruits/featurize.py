@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fruits.decode import Rejected
 from fruits.images import Images, Input
 from fruits.listing import Entry, label_of
 from fruits.marker import REJECTS, ChunkDone, Marker, believed, marker_name
-from fruits.model import FEATURES, SIDE, Engine, Network, Precision, network
+from fruits.model import FEATURES, SIDE, Engine, Network, Precision, needs, network
 from fruits.one_by_one import OneByOne
 from fruits.plan import Chunk, read_chunk
 from fruits.storage import Folder
@@ -134,7 +135,8 @@ def _featurized(task: FeaturizeTask, rows: list[Entry]) -> Featurized:
 
     def work(gave_up: threading.Event) -> Featurized:
         end = time.monotonic() + COMMIT_SECONDS
-        return _features(task, len(rows), images.decoded(rows), infer, lambda: gave_up.is_set() or time.monotonic() > end)
+        decoded = images.decoded(rows) if needs(task.engine).reads else repeat(np.zeros((SIDE, SIDE, 3), np.uint8), len(rows))
+        return _features(task, len(rows), decoded, infer, lambda: gave_up.is_set() or time.monotonic() > end)
 
     try:
         return within(task.chunk_seconds, work)

@@ -10,7 +10,7 @@ from typing import Any
 from fruits import storage
 from fruits.backend import REGISTRY, Workers
 from fruits.errors import BadArgument
-from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PRECISIONS, PREPROCESSING, WEIGHTS, Engine, Precision
+from fruits.model import ENGINES, FEATURES, GRAPH, MODEL_NAME, PRECISIONS, PREPROCESSING, WEIGHTS, Engine, Precision, needs
 
 SAMPLE = str(Path(__file__).parent / "sample" / "Test")
 DEFAULT_COMPONENTS = 200
@@ -29,7 +29,7 @@ class Job:
 
     `components`: a whole number is a count, a float between 0 and 1 the share of variance to explain; None stands for 200, or as many as
     the images allow. `batch_size`, `chunk_size`, `workers`: None lets the engine, the number of images and the machine decide.
-    `precision`: what the engine computes in; `model.ENGINES` has what it can. `manifest`:
+    `engine`: one of `model.ENGINES`, or of `fruits.dummies`. `precision`: what it computes in, of what it can. `manifest`:
     a file that names the images below `input` (`fruits.manifest`). `retry_rejected`: nothing that was rejected is reused.
     `chunk_timeout`: seconds, after which a chunk is done again file by file, each with a limit (`FeaturizeTask.file_seconds`). `cluster`:
     `local`, `yarn`, an address, or `auto` (None), which is YARN where a configuration of it is found and the nodes can read the input.
@@ -81,8 +81,7 @@ class Job:
     def _check_names(self) -> None:
         if self.backend is not None and self.backend not in REGISTRY:
             raise BadArgument(f"there is no backend {self.backend!r}", f"choose one of: {', '.join(REGISTRY)}")
-        if self.engine not in ENGINES:
-            raise BadArgument(f"there is no engine {self.engine!r}", f"choose one of: {', '.join(ENGINES)}")
+        needs(self.engine)
         if self.pca not in PCA_METHODS:
             raise BadArgument(f"there is no PCA {self.pca!r}", f"choose one of: {', '.join(PCA_METHODS)}")
         if self.precision not in PRECISIONS:
@@ -164,8 +163,8 @@ class Job:
                 raise BadArgument(f"--workers {workers}: only YARN gives and takes workers while a run goes on", "give one number")
         if self.launcher is not None and self.backend == "spark":
             raise BadArgument("--launcher has no effect with --backend spark: it starts Dask's workers", "leave it out")
-        if self.precision not in ENGINES[self.engine].precisions:
-            able = ", ".join(f"--engine {name}" for name, needs in ENGINES.items() if self.precision in needs.precisions)
+        if self.precision not in needs(self.engine).precisions:
+            able = ", ".join(f"--engine {name}" for name, of in ENGINES.items() if self.precision in of.precisions)
             raise BadArgument(f"the engine {self.engine} does not compute in {self.precision}", f"leave out --precision, or use {able}")
         if self.cluster == "yarn":
             check_seen_by_nodes(self.input, self.output)
@@ -191,7 +190,7 @@ class Job:
 
     @property
     def effective_batch_size(self) -> int:
-        return self.batch_size or ENGINES[self.engine].batch_size
+        return self.batch_size or needs(self.engine).batch_size
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter, as JSON holds it."""
@@ -203,8 +202,8 @@ class Job:
             "input": self.input,
             "patterns": sorted(self.patterns),
             "model": MODEL_NAME,
-            "weights": WEIGHTS.sha256,
-            "graph": None if self.engine == "keras" else GRAPH.sha256,
+            "weights": WEIGHTS.sha256 if needs(self.engine).infers else None,
+            "graph": GRAPH.sha256 if needs(self.engine).infers and self.engine != "keras" else None,
             "preprocessing": PREPROCESSING,
             "precision": self.precision,
             "engine": self.engine,

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
+from fruits import dummies
 from fruits.errors import BadArgument, MissingPackage, RunFailed
 from fruits.machine import multiplies_bfloat16
 
@@ -32,7 +33,7 @@ PREPROCESSING = "RGB, bicubic 224x224, x / 127.5 - 1"
 SIDE = 224
 FEATURES = 1280
 
-Engine = Literal["litert", "keras", "openvino"]
+Engine = str  # one of ENGINES, or of `fruits.dummies`
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -42,6 +43,8 @@ class EngineNeeds(NamedTuple):
     extra: str  # what to install for it
     batch_size: int  # images a call, unless the user says otherwise
     precisions: tuple[Precision, ...] = ("float32",)
+    reads: bool = True  # images; without, it is given blank ones
+    infers: bool = True
 
 
 # LiteRT and OpenVINO are fastest where a batch stays in a core's cache (DESIGN section 5); Keras has a fixed cost a call.
@@ -52,10 +55,20 @@ ENGINES: dict[str, EngineNeeds] = {
 }
 
 
+def needs(engine: Engine) -> EngineNeeds:
+    """Raises `BadArgument` where there is no such engine."""
+    if dummies.is_dummy(engine):
+        dummies.seconds(engine)
+        return EngineNeeds("time", "worker", 16, reads=engine == dummies.READ, infers=False)
+    if engine not in ENGINES:
+        raise BadArgument(f"there is no engine {engine!r}", f"choose one of: {', '.join(ENGINES)}")
+    return ENGINES[engine]
+
+
 def check_installed(engine: Engine) -> None:
     """Raises `MissingPackage` where the engine's package is not installed; imports nothing."""
-    if importlib.util.find_spec(ENGINES[engine].module) is None:
-        raise MissingPackage(f"the engine {engine}", ENGINES[engine].extra)
+    if importlib.util.find_spec(needs(engine).module) is None:
+        raise MissingPackage(f"the engine {engine}", needs(engine).extra)
 
 
 def check_processor(precision: Precision) -> None:
@@ -99,6 +112,8 @@ class Network(Protocol):
 @cache
 def network(engine: Engine, precision: Precision = "float32") -> Network:
     """The process's one instance; raises `MissingPackage` and `BadArgument` as `check_installed` and `check_processor` do."""
+    if dummies.is_dummy(engine):
+        return dummies.Read(FEATURES) if engine == dummies.READ else dummies.Sleep(FEATURES, dummies.seconds(engine))
     if engine == "openvino":
         return OpenVINO(precision)
     return LiteRT() if engine == "litert" else Keras()

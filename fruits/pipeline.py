@@ -124,7 +124,7 @@ class Prepared:
 
 def prepare(job: Job, *, session: Any = None) -> Prepared:
     """Every check that can be made before anything starts; raises `BadArgument`."""
-    backend, where = _backend(job, session)
+    backend, where = backend_of(job, session)
     if session is None:
         check_installed(job.engine)
         if not backend.remote:
@@ -151,8 +151,8 @@ def prepare(job: Job, *, session: Any = None) -> Prepared:
     return Prepared(job, backend, where, results, listing, seconds, projection, fingerprints, left, cuts, standing, complete)
 
 
-def _backend(job: Job, session: Any) -> tuple[Backend, str]:
-    """The backend, and where it runs and why, in words."""
+def backend_of(job: Job, session: Any = None) -> tuple[Backend, str]:
+    """The backend that a job asks for, not opened, and where it runs and why, in words. Raises `BadArgument`."""
     if session is None:
         cluster, why = place(job)
         if cluster != "yarn":

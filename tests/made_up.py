@@ -67,3 +67,39 @@ def study(sizes: tuple[int, ...] = (335, 1005, 2010), repeats: int = 3, noise: f
             "same_rejects": True,
         },
     }
+
+
+def plane(contention: float = 0.002, coherency: float = 1e-6, bend: float = 1.0) -> dict[str, Any]:
+    """Workers that sleep, by the universal scalability law exactly; at 64 of them `bend` times that. Spark's 64 leave no processor idle."""
+    points = []
+    for backend in ("dask", "spark"):
+        for workers in (1, 2, 4, 8, 16, 32, 64):
+            speed_up = workers / (1 + contention * (workers - 1) + coherency * workers * (workers - 1))
+            rate = 150 * speed_up * (bend if workers == 64 else 1.0)
+            for repeat in range(3):
+                images = [2048 * workers, 4096 * workers]
+                seconds = [1 + number / rate for number in images]
+                idle = 0.1 if (backend, workers) == ("spark", 64) else 0.9 - workers / 100
+                measured = {"images": images, "seconds": seconds, "rate": rate * (1 + (repeat - 1) * 1e-4), "idle": idle}
+                points.append({"backend": backend, "workers": workers, "repeat": repeat, **measured})
+    return {
+        "schema_version": 1,
+        "kind": "plane",
+        "plan": {
+            "backends": ["dask", "spark"],
+            "workers": [1, 2, 4, 8, 16, 32, 64],
+            "repeats": 3,
+            "seed": 3,
+            "image_seconds": 1 / 150,
+            "chunks_a_worker": [2, 4],
+            "chunk_size": 1024,
+            "cluster": "local",
+        },
+        "machine": {"processor": "A processor", "cores": 2},
+        "points": points,
+        "tasks": [
+            {"backend": backend, "workers": workers, "tasks": 1000, "seconds": seconds / workers}
+            for backend, seconds in (("dask", 16.0), ("spark", 64.0))
+            for workers in (1, 16)
+        ],
+    }

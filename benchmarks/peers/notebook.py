@@ -1,7 +1,7 @@
 """The notebook that `fruits` replaces, by its description, on Spark: `python -m benchmarks.peers.notebook FOLDER OUTPUT WORKERS WAY`.
 
 `as-it-was`: the PCA is fitted on the lazy frame of the features, so that Spark computes them again for each of its passes. `repaired`:
-features are written once and read back for the PCA; everything else is the same.
+features are written once and read back for the PCA; everything else is the same. `features`: they are written, and no more.
 """
 
 import io
@@ -64,6 +64,9 @@ def main() -> None:
     spark = spark_session(workers)
     frame = featurized(spark, folder)
     frame.write.mode("overwrite").parquet(f"{output}/features")
+    if way == "features":
+        spark.stop()
+        return
     if way == "repaired":
         frame = spark.read.parquet(f"{output}/features")
     as_vector = udf(DenseVector, VectorUDT())

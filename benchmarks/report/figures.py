@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.scaling import Fit, NotEnough, Spread, fit_time, spread
+from benchmarks.scaling import Estimate, Fit, NotEnough, Spread, fit_amdahl, fit_time, fit_usl, spread
 from fruits import report
 
+LEAST_IDLE = 0.20
+FITTED_UP_TO = 16
 CHECK = 0.10  # what a model may be off where it was not fitted
 STAGES = [name for name in report.STAGES if name != "start"]  # which is measured apart
 
@@ -50,15 +52,53 @@ class TimeModel:
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """Of the features stage: `strong`, rates at `workers` against one, at the largest size. `efficiency`: that by the number of workers."""
+    """Of the features stage, rates at `workers` against one: `strong`, both at the largest size; `weak`, one worker at the share of the
+    largest size that each of `workers` has, or None where that was not measured. `efficiency`: strong by the number of workers."""
 
     backend: str
     workers: int
     strong: float
+    weak: float | None
 
     @property
     def efficiency(self) -> float:
         return self.strong / self.workers
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """A backend with so many workers that sleep: images a second, and the least share of the processor that was idle."""
+
+    backend: str
+    workers: int
+    rate: Spread
+    idle: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether the engine was what limited, and not this machine."""
+        return self.idle >= LEAST_IDLE
+
+
+@dataclass(frozen=True)
+class PlaneModel:
+    """The USL fitted to the usable points of a backend up to `FITTED_UP_TO` workers, and its check: the rate that it `predicted` at the
+    most workers that are usable, against what was `measured` there. `serial`: Amdahl's, of all usable points."""
+
+    backend: str
+    fit: Fit
+    workers: int
+    predicted: float
+    measured: float
+    serial: Estimate
+
+    @property
+    def off(self) -> float:
+        return self.predicted / self.measured - 1
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.off) <= CHECK
 
 
 def starts(study: Mapping[str, Any]) -> dict[str, Spread]:
@@ -134,8 +174,55 @@ def time_models(study: Mapping[str, Any]) -> list[TimeModel]:
 def speed_ups(study: Mapping[str, Any]) -> list[SpeedUp]:
     rates = {(cell.backend, cell.workers, cell.images): cell.rate.median for cell in cells(study)}
     most = max(images for _, _, images in rates)
+
+    def weak(backend: str, workers: int) -> float | None:
+        one = rates.get((backend, 1, most // workers))
+        return rates[backend, workers, most] / one if one and most % workers == 0 else None
+
     return [
-        SpeedUp(backend, workers, rate / rates[backend, 1, most])
+        SpeedUp(backend, workers, rate / rates[backend, 1, most], weak(backend, workers))
         for (backend, workers, images), rate in rates.items()
         if images == most and (backend, 1, most) in rates
     ]
+
+
+def plane_points(plane: Mapping[str, Any]) -> list[PlanePoint]:
+    """In the order of backend and workers; those of which every repeat failed are not among them."""
+    grouped: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    for point in plane["points"]:
+        if "failed" not in point:
+            grouped[point["backend"], point["workers"]].append(point)
+    return [
+        PlanePoint(backend, workers, spread([point["rate"] for point in points]), min(point["idle"] for point in points))
+        for (backend, workers), points in sorted(grouped.items())
+    ]
+
+
+def plane_models(plane: Mapping[str, Any]) -> list[PlaneModel]:
+    """Of each backend with enough usable points to fit and at least one beyond them."""
+    found = []
+    for backend in plane["plan"]["backends"]:
+        usable = {point.workers for point in plane_points(plane) if point.backend == backend and point.usable}
+        measured = [p for p in plane["points"] if p["backend"] == backend and p["workers"] in usable and "failed" not in p]
+        workers, rates = [p["workers"] for p in measured], [p["rate"] for p in measured]
+        few = [(w, r) for w, r in zip(workers, rates, strict=True) if w <= FITTED_UP_TO]
+        if not few or max(usable) <= FITTED_UP_TO:
+            continue
+        try:
+            fit = fit_usl(*map(list, zip(*few, strict=True)))
+            serial = fit_amdahl(workers, rates)["serial"]
+        except NotEnough:
+            continue
+        most = max(usable)
+        there = spread([r for w, r in zip(workers, rates, strict=True) if w == most]).median
+        found.append(PlaneModel(backend, fit, most, float(fit(most)), there, serial))
+    return found
+
+
+def task_seconds(plane: Mapping[str, Any]) -> dict[str, float]:
+    """Of each backend, for a task that does nothing, where most of them are done at a time: what its scheduler alone needs at most."""
+    by_backend: dict[str, list[float]] = defaultdict(list)
+    for of in plane["tasks"]:
+        if "failed" not in of:
+            by_backend[of["backend"]].append(of["seconds"] / of["tasks"])
+    return {name: min(seconds) for name, seconds in by_backend.items()}

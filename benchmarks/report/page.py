@@ -7,18 +7,35 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from benchmarks import published
 from benchmarks import table as ratios
 from benchmarks.costs import Cluster
 from benchmarks.projection import Assumptions, Decision, Engine, Projected, break_even, decide, engines, projected
+from benchmarks.published import sanity
 from benchmarks.report import charts
-from benchmarks.report.figures import STAGES, Cell, cells, failures, largest, speed_ups, starts, time_models
+from benchmarks.report.figures import (
+    FITTED_UP_TO,
+    LEAST_IDLE,
+    STAGES,
+    Cell,
+    cells,
+    failures,
+    largest,
+    plane_models,
+    plane_points,
+    speed_ups,
+    starts,
+    task_seconds,
+    time_models,
+)
 from benchmarks.report.question import Question, in_words
 from benchmarks.report.results import Results
-from benchmarks.scaling import Estimate, NotEnough, Spread
+from benchmarks.scaling import Estimate, NotEnough, Spread, peak
 
 VOLUMES = (22_688, 1_000_000, 10_000_000, 100_000_000)
 NODES = (1, 3, 10, 30, 100, 300, 1000)
 DEADLINES = {"no deadline": None, "1 day": 86_400.0, "1 hour": 3600.0}
+BREAK_EVEN = (100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 MB = 1e6
 
 
@@ -52,7 +69,12 @@ def page(results: Results, question: Question) -> str:
     """A self-contained page of HTML: it loads nothing."""
     study = results.first
     found = cells(study)
-    assume = Assumptions(core=question.core)
+    sleeping = results.plane
+    assume = Assumptions(
+        core=question.core,
+        serial={model.backend: max(model.serial.value, 0.0) for model in plane_models(sleeping)} if sleeping else {},
+        tasks=task_seconds(sleeping) if sleeping else {},
+    )
     try:
         of = engines(study)
     except NotEnough as few:
@@ -66,10 +88,12 @@ def page(results: Results, question: Question) -> str:
         _method(results),
         _throughput(found),
         _stages(study, found),
-        _models(study),
+        _models(study, of),
         _scaling(study),
+        _plane(sleeping),
         *([_cluster(of, question, assume), _costs(of, question, assume)] if of else []),
         _others(results),
+        _world(results),
         _parity(study),
         _limits(study),
         _raw(results),
@@ -81,7 +105,8 @@ def page(results: Results, question: Question) -> str:
 
 def _machine(study: Mapping[str, Any]) -> str:
     of = study["machine"]
-    return f"{of['processor']}, {of['cores']} cores, {of['memory_bytes'] / 2**30:.0f} GB; {of['date']}; {study['plan']['images']}"
+    where = "a YARN cluster, driven from " if study["plan"].get("cluster") == "yarn" else ""
+    return f"{where}{of['processor']}, {of['cores']} cores, {of['memory_bytes'] / 2**30:.0f} GB; {of['date']}; {study['plan']['images']}"
 
 
 def sentences(decision: Decision, of: Sequence[Engine], question: Question) -> list[str]:
@@ -252,7 +277,7 @@ def _estimate(of: Estimate, times: float, digits: int) -> str:
     return f"{times * of.value:.{digits}f} ({times * of.low:.{digits}f} to {times * of.high:.{digits}f})"
 
 
-def _models(study: Mapping[str, Any]) -> Section:
+def _models(study: Mapping[str, Any], of: Sequence[Engine]) -> Section:
     models = time_models(study)
     if not models:
         return Section("model", "Fixed and marginal cost", ["Three sizes are needed for the model and its check; this study has fewer."])
@@ -262,6 +287,10 @@ def _models(study: Mapping[str, Any]) -> Section:
             "check: fitted without the largest size, the model has to predict it within 10 %."
         )
     ]
+    if len(of) == 2 and (at := break_even(*of)):
+        texts.append(f"The lines cross at {at:,.0f} images: below, {of[0].name} is done earlier, above, {of[1].name}.")
+    elif len(of) == 2:
+        texts.append("The lines do not cross: one of the two is done earlier at any number of images.")
     rows = [
         [
             model.backend,
@@ -276,7 +305,19 @@ def _models(study: Mapping[str, Any]) -> Section:
         for model in models
     ]
     columns = ("backend", "fixed, s", "an image, ms", "images", "predicted, s", "measured, s", "off by", "within 10 %")
-    return Section("model", "Fixed and marginal cost", texts, tables=[Table("Model", columns, rows, open=True)])
+    measured: dict[str, list[tuple[float, float, float, float]]] = {}
+    for cell in cells(study):
+        if cell.workers == models[0].workers:
+            measured.setdefault(cell.backend, []).append((cell.images, cell.whole.median, cell.whole.low, cell.whole.high))
+    modelled = {model.backend: [(n, float(model.fit(n))) for n in BREAK_EVEN] for model in models}
+    chart = charts.lines("Break-even", "images", "seconds with the start", measured, log=True, dashed=modelled)
+    return Section(
+        "model",
+        "Fixed and marginal cost, and break-even",
+        texts,
+        [Chart(chart, f"The whole job with {models[0].workers} workers of this machine, measured and modelled, on logarithmic axes.")],
+        [Table("Model", columns, rows, open=True)],
+    )
 
 
 def _scaling(study: Mapping[str, Any]) -> Section | None:
@@ -286,20 +327,127 @@ def _scaling(study: Mapping[str, Any]) -> Section | None:
     points: dict[str, list[tuple[float, float, float, float]]] = {}
     for up in ups:
         points.setdefault(up.backend, []).append((up.workers, up.strong, up.strong, up.strong))
-    rows = [[up.backend, str(up.workers), f"{up.strong:.2f}", f"{up.efficiency:.0%}"] for up in ups]
+    rows = [
+        [up.backend, str(up.workers), f"{up.strong:.2f}", f"{up.efficiency:.0%}", f"{up.weak:.2f}" if up.weak else "not measured"]
+        for up in ups
+    ]
     ideal = [(up.workers, float(up.workers)) for up in ups if up.backend == ups[0].backend]
     most = max(up.workers for up in ups)
     return Section(
         "scaling",
-        "More workers",
+        "More workers on real cores",
         [
             (
-                f"The features stage at the largest size against one worker, up to the {most} that were measured, as points "
-                "without a fit: so few say nothing of more."
+                f"The features stage against one worker, up to the {most} that were measured, as points without a fit: so few say "
+                "nothing of more. Strong scaling: the same images for any number of workers, the largest size. Weak scaling: as many "
+                "images for each worker."
             )
         ],
-        [Chart(charts.lines("Speed-up by workers", "workers", "times as fast as one", points, ideal=ideal), "Medians of rates.")],
-        [Table("Figures", ("backend", "workers", "speed-up", "of ideal"), rows)],
+        [
+            Chart(
+                charts.lines("Speed-up by workers", "workers", "times as fast as one", points, ideal=ideal),
+                "Strong scaling, medians of rates.",
+            )
+        ],
+        [Table("Figures of scaling", ("backend", "workers", "strong", "of ideal", "weak"), rows)],
+    )
+
+
+def _plane(plane: Mapping[str, Any] | None) -> Section | None:
+    """Workers that sleep."""
+    if plane is None:
+        return None
+    points, models, tasks = plane_points(plane), plane_models(plane), task_seconds(plane)
+    image = plane["plan"]["image_seconds"]
+    texts = [
+        (
+            f"With --core sleep a worker opens no image and waits {1000 * image:.2f} ms for each, which is what one takes on a core "
+            "of this machine. All else is real: planning, distributing, serialising, Parquet, commits. A worker that waits needs no core, "
+            f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores, with "
+            f"{_list(plane['plan']['chunks_a_worker'])} chunks of {plane['plan']['chunk_size']:,} images each, of which the difference is "
+            f"taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its processor idle "
+            "say more of the machine than of the engine: they are marked and in no fit."
+        )
+    ]
+    for model in models:
+        most = peak(model.fit)
+        verdict = "holds" if model.holds else "DOES NOT HOLD"
+        texts.append(
+            f"{model.backend.capitalize()}: the universal scalability law, fitted to at most {FITTED_UP_TO} workers, predicts "
+            f"{model.predicted:,.0f} images/s of {model.workers}; {model.measured:,.0f} were measured ({model.off:+.1%}): the model "
+            f"{verdict} within 10 %. Contention {_estimate(model.fit['contention'], 100, 2)} %, coherency "
+            f"{_estimate(model.fit['coherency'], 1e6, 1)} per million pairs, "
+            + (f"a peak at {most:,.0f} workers by these." if most else "no peak by these.")
+            + f" Amdahl's serial share, of all points: {_estimate(model.serial, 100, 2)} %."
+        )
+    modelled = {backend for backend in plane["plan"]["backends"] if backend not in {model.backend for model in models}}
+    texts += [f"{name.capitalize()} has too few points with an idle machine for a fit and its check." for name in sorted(modelled)]
+    measured: dict[str, list[tuple[float, float, float, float]]] = {}
+    for point in points:
+        if point.usable:
+            measured.setdefault(point.backend, []).append((point.workers, point.rate.median, point.rate.low, point.rate.high))
+    lines = {model.backend: [(w, float(model.fit(w))) for w in sorted({p.workers for p in points})] for model in models}
+    ideal = [(w, w / image) for w in sorted({point.workers for point in points})]
+    chart = charts.lines("Engine plane", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal)
+    rows = [
+        [
+            point.backend,
+            str(point.workers),
+            *_spread(point.rate, ".1f"),
+            f"{point.rate.median * image / point.workers:.1%}",
+            f"{point.idle:.0%}",
+            "" if point.usable else "MARKED: left out",
+        ]
+        for point in points
+    ]
+    failed = [[one["backend"], str(one["workers"]), one["failed"]] for one in plane["points"] if "failed" in one]
+    return Section(
+        "plane",
+        "The engines far past this machine's cores",
+        texts,
+        [Chart(chart, "Rates by the number of sleeping workers, measured and modelled, on logarithmic axes.")],
+        [
+            Table("Figures of the engine plane", ("backend", "workers", "images/s", "range", "95 %", "of ideal", "idle", ""), rows),
+            Table(
+                "A task that does nothing, where most of them are done at a time",
+                ("backend", "ms"),
+                [[name, f"{1000 * seconds:.2f}"] for name, seconds in tasks.items()],
+            ),
+            *([Table(f"Failures of the engine plane: {len(failed)}", ("backend", "workers", "why"), failed, 3)] if failed else []),
+        ],
+    )
+
+
+def _world(results: Results) -> Section | None:
+    """The model against what others reported."""
+    found = sanity(results.speed)
+    if found is None:
+        return None
+    return Section(
+        "world",
+        "A check against the world",
+        [
+            (
+                f"Of the notebook's way a run is reported that took {in_words(published.SECONDS)} for the features of {published.IMAGES:,} "
+                f"images on 1 + {published.NODES} m5.xlarge. Here a worker of it does {found.rate:.1f} images/s; with a vCPU taken for "
+                f"{found.vcpu:g} of a core of this machine (a hyperthread, one of two of a core), {published.NODES * published.VCPUS} of "
+                f"them would take {in_words(found.modelled)}: modelled. The report is {found.times:.1f} times that."
+            ),
+            (
+                f"Were the processor all that differs, a vCPU would be {found.implied:.2f} of a core here: that is what to give as "
+                "--core-ratio for a cautious answer. But more differs: Spark on EMR gives an executor on one of the nodes less room for "
+                "the sake of its master, each of TensorFlow's processes there takes all cores of its node for itself, and images came "
+                "from S3. The model has none of these."
+            ),
+        ],
+        tables=[
+            Table(
+                "The published run",
+                ("", "seconds"),
+                [["reported", f"{published.SECONDS:,.0f}"], ["modelled from this machine", f"{found.modelled:,.0f}"]],
+                open=True,
+            )
+        ],
     )
 
 
@@ -441,6 +589,8 @@ def _limits(study: Mapping[str, Any]) -> Section:
             (
                 f"One machine with {study['machine']['cores']} cores measured it, from its own disk: no network, no S3 and no "
                 "second node is in any measured figure."
+                if study["plan"].get("cluster") != "yarn"
+                else "A YARN cluster measured it, of which this page knows nothing but what its driver saw."
             ),
             (
                 "What is said of clusters is a model: it knows no stragglers, no lost nodes, no Spot reclaims, and takes a "

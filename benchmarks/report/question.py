@@ -1,6 +1,7 @@
 """What a user wants to know, as the report takes it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import rich_click as click
@@ -36,6 +37,35 @@ class Count(click.ParamType[int]):
         if not (1 <= number < 1e15 and number == int(number)):
             self.fail(f"{value} is no whole number of 1 or more", param, ctx)
         return int(number)
+
+
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Such numbers, separated by commas: 1,2,4. Ascending, each once."""
+
+    name = "counts"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(sorted({Count().convert(part, param, ctx) for part in str(value).split(",")}))
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Some of these names, separated by commas, each once."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = known
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(str(value).split(",")))
+        for name in names:
+            if name not in self._known:
+                self.fail(f"{name or 'nothing'} is none of {', '.join(self._known)}", param, ctx)
+        return names
 
 
 class Duration(click.ParamType[float]):

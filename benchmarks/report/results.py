@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study import SCHEMA_VERSION
+from benchmarks import plane as planes
+from benchmarks import study as studies_of
 from fruits.errors import BadArgument
 
 # Measurements of other versions of these are not of the same thing.
@@ -15,12 +16,13 @@ SAME = ("ai-edge-litert", "dask", "dask-ml", "distributed", "numpy", "pillow", "
 
 @dataclass(frozen=True)
 class Results:
-    """`studies`: by the file's name; the first is the one that the text speaks of. `speed`: of `python -m benchmarks speed`, or None.
-    `marks`: in what the studies differ, though they stand on one page."""
+    """`studies`: by the file's name; the first is the one that the text speaks of. `speed`: of `python -m benchmarks speed`, and `plane`:
+    with `--core sleep`, or None. `marks`: in what the studies differ, though they stand on one page."""
 
     studies: dict[str, dict[str, Any]]
     speed: dict[str, Any] | None
     marks: list[str]
+    plane: dict[str, Any] | None = None
 
     @property
     def first(self) -> dict[str, Any]:
@@ -33,18 +35,27 @@ def read_results(paths: Sequence[Path]) -> Results:
     if not files:
         raise BadArgument(f"no result in {', '.join(map(str, paths)) or 'nothing'}", "measure first: python -m benchmarks")
     studies: dict[str, dict[str, Any]] = {}
-    speed = None
+    others: dict[str, dict[str, Any]] = {}
     for file in files:
         content = _read(file)
-        if content.get("kind") == "study":
+        if (kind := _kind(content)) == "study":
             studies[str(file)] = content
-        elif "cases" in content:
-            speed = content
+        elif kind in others:
+            raise BadArgument(f"{file} is a second result of its kind, {kind}: the page has room for one", "leave one out")
         else:
-            raise BadArgument(f"{file} is no result of python -m benchmarks", "leave it out")
+            others[kind] = content
     if not studies:
         raise BadArgument(f"there is no study in {', '.join(map(str, files))}", "measure one: python -m benchmarks")
-    return Results(studies, speed, _marks(studies))
+    return Results(studies, others.get("speed"), _marks(studies), others.get("plane"))
+
+
+def _kind(content: dict[str, Any]) -> str:
+    """`study`, `plane`, `speed`, or what is none of them."""
+    return "speed" if "cases" in content else str(content.get("kind"))
+
+
+# Of the kinds that have one, the version of the schema and what was measured, in words and in the file.
+KINDS = {"study": (studies_of.SCHEMA_VERSION, "runs"), "plane": (planes.SCHEMA_VERSION, "points")}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -54,13 +65,14 @@ def _read(file: Path) -> dict[str, Any]:
         raise BadArgument(f"{file} cannot be read: {failed.strerror}", "check the path") from failed
     except ValueError as fault:
         raise BadArgument(f"{file} is no JSON: {fault}", "leave it out, or measure again") from fault
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or (kind := _kind(content)) not in (*KINDS, "speed"):
         raise BadArgument(f"{file} is no result of python -m benchmarks", "leave it out")
-    if content.get("kind") == "study":
-        if content.get("schema_version") != SCHEMA_VERSION:
-            raise BadArgument(f"{file} has schema {content.get('schema_version')}, not {SCHEMA_VERSION}", "measure again")
-        if not any("failed" not in run for run in content["runs"]):
-            raise BadArgument(f"{file}: all of its {len(content['runs'])} runs failed", "see why in the file, and measure again")
+    if kind in KINDS:
+        version, measured = KINDS[kind]
+        if content.get("schema_version") != version:
+            raise BadArgument(f"{file} has schema {content.get('schema_version')}, not {version}", "measure again")
+        if not any("failed" not in one for one in content[measured]):
+            raise BadArgument(f"{file}: all of its {len(content[measured])} {measured} failed", "see why in the file, and measure again")
     return content
 
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.prices import read_prices
-from benchmarks.report.figures import cells, failures, largest, speed_ups, time_models
+from benchmarks.report.figures import cells, failures, largest, plane_models, plane_points, speed_ups, task_seconds, time_models
 from benchmarks.report.page import page
 from benchmarks.report.question import Question
 from benchmarks.report.results import Results, read_results
 from fruits.errors import BadArgument
-from made_up import study
+from made_up import plane, study
 
 
 def asked(**more: Any) -> Question:
@@ -32,8 +32,8 @@ def asked(**more: Any) -> Question:
     return Question(**{**given, **more})
 
 
-def rendered(content: dict[str, Any], **more: Any) -> str:
-    return page(Results({"study.json": content}, None, []), asked(**more))
+def rendered(content: dict[str, Any], sleeping: dict[str, Any] | None = None, **more: Any) -> str:
+    return page(Results({"study.json": content}, None, [], sleeping), asked(**more))
 
 
 class Words(HTMLParser):
@@ -84,6 +84,54 @@ def test_speed_up_of_two_workers() -> None:
     assert up.efficiency == pytest.approx(up.strong / 2)
 
 
+def test_weak_scaling_where_it_was_measured() -> None:
+    """335 x 2 is not among the sizes of the other study, and 1,005 x 2 is: one worker at 1,005 images, two at 2,010."""
+    without, with_it = study(sizes=(335, 1000, 2010)), study()
+    assert {u.weak for u in speed_ups(without) if u.workers == 2} == {None}
+    up = next(u for u in speed_ups(with_it) if (u.backend, u.workers) == ("dask", 2))
+    assert up.weak == pytest.approx((2010 / (0.5 + 2010 * 0.0034)) / (1005 / (0.5 + 1005 * 0.0068)))
+
+
+def test_the_law_of_the_engine_plane_is_recovered_and_predicts_what_it_was_not_fitted_to() -> None:
+    dask, spark = plane_models(plane(contention=0.002, coherency=1e-6))
+    assert (dask.backend, dask.workers, spark.backend, spark.workers) == ("dask", 64, "spark", 32)  # Spark's 64 are marked
+    assert dask.fit["contention"].value == pytest.approx(0.002, rel=0.05)
+    assert dask.predicted == pytest.approx(150 * 64 / (1 + 0.002 * 63 + 1e-6 * 64 * 63), rel=0.01)
+    assert dask.holds
+    assert spark.holds
+
+
+def test_an_engine_that_breaks_down_past_what_was_fitted_fails_the_check() -> None:
+    dask = plane_models(plane(bend=0.8))[0]
+    assert dask.off == pytest.approx(0.25, abs=0.01)
+    assert not dask.holds
+    assert "DOES NOT HOLD" in Words(rendered(study(), sleeping=plane(bend=0.8))).sections["plane"]
+
+
+def test_points_without_an_idle_processor_are_marked_and_left_out() -> None:
+    marked = [point for point in plane_points(plane()) if not point.usable]
+    assert [(point.backend, point.workers, point.idle) for point in marked] == [("spark", 64, 0.1)]
+    assert Words(rendered(study(), sleeping=plane())).sections["plane"].count("MARKED") == 1
+
+
+def test_the_plane_s_costs_are_in_the_projection() -> None:
+    assert task_seconds(plane()) == pytest.approx({"dask": 0.001, "spark": 0.004})
+    words = Words(rendered(study(), sleeping=plane())).sections["cluster"]
+    assert "spark's scheduler takes 4 ms for each 2,048 images" in words
+    assert re.search(r"0\.2\d% of what dask does on workers gets no faster", words)
+
+
+def test_the_world_s_figure_and_the_model_s() -> None:
+    """26 images/s x 0.5 x 8 vCPUs = 104 images/s: 67,692 images in 651 s, of which 21.5 min are 1.98 times as much."""
+    row = {"what": "x", "unit": "images/s", "points": [26.0], "median": 26.0, "target": None, "most": False, "reached": None}
+    speed = {"cases": {"notebook": {"rows": [row], "machine": {"processor": "p", "date": "d"}}}}
+    words = Words(page(Results({"study.json": study()}, speed, []), asked())).sections["world"]
+    assert "1,290" in words
+    assert "651" in words
+    assert "2.0 times" in words
+    assert "0.25 of a core" in words
+
+
 def test_failures_are_counted_and_in_no_figure() -> None:
     content = study()
     content["runs"][0] = {**{k: content["runs"][0][k] for k in ("backend", "workers", "asked", "repeat", "order")}, "failed": "no space"}
@@ -100,7 +148,7 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     words = Words(html).sections
     assert {"method", "throughput", "stages", "model", "scaling", "cluster", "cost", "parity", "limits", "raw"} <= words.keys()
     assert "copies of <335> photos & more" in words["method"]  # text, not markup
-    assert html.count("<svg") == 6
+    assert html.count("<svg") == 7
     assert not re.search(r"(?:src|href)=[\"'](?!#)", html)
     assert "http" not in html.replace("http://www.w3.org/1999/xlink", "").replace("http://www.w3.org/2000/svg", "")  # names, not addresses
     identities = re.findall(r'\bid="([^"]+)"', html)
@@ -171,6 +219,7 @@ def test_results_of_different_images_are_refused_and_of_other_versions_marked(tm
         ('{"a": 1}', "is no result"),
         ('{"kind": "study", "schema_version": 99}', "has schema 99"),
         ('{"kind": "study", "schema_version": 1, "runs": [{"failed": "x"}]}', "all of its 1 runs failed"),
+        ('{"kind": "plane", "schema_version": 1, "points": [{"failed": "x"}]}', "all of its 1 points failed"),
         ('{"cases": {}}', "there is no study"),
     ],
 )

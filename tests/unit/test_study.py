@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.__main__ import main
+from benchmarks.place import Place
 from benchmarks.product import Failed
 from benchmarks.session import Session
 
@@ -15,7 +18,7 @@ SAMPLE = ROOT / "fruits" / "sample" / "Test"
 
 
 def test_a_session_goes_on_after_a_job_that_failed(tmp_path: Path) -> None:
-    with Session("dask", 1) as session:
+    with Session("dask", 1, Place(str(tmp_path))) as session:
         failed = session.run(input=str(tmp_path / "nowhere"), output=str(tmp_path / "r"))
         done = session.run(input=str(SAMPLE), output=str(tmp_path / "r"), patterns=["0_100.jpg"], components=2)
     assert "there is no folder" in failed["failed"]
@@ -28,14 +31,27 @@ def test_a_session_goes_on_after_a_job_that_failed(tmp_path: Path) -> None:
     assert 50e6 < done["memory"]["driver"] < 1e9
 
 
-def test_a_session_that_does_not_open_is_told() -> None:
-    with pytest.raises(Failed, match=r"the session of duck with 1 workers ended, with exit code 1\n(.*\n)*KeyError: 'duck'"):
-        Session("duck", 1)
+def test_a_session_that_does_not_open_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"the session of duck with 1 workers ended, with exit code 1\n(.*\n)*.*there is no backend 'duck'"):
+        Session("duck", 1, Place(str(tmp_path)))
 
 
 def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> None:
-    sizes = [option for size in (4, 8, 12) for option in ("--sizes", str(size))]
-    command = [sys.executable, "-m", "benchmarks", *sizes, "--workers", "1", "--repeats", "2", "--seed", "5", "--output", tmp_path / "r"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--sizes",
+        "12,4,8",
+        "--workers",
+        "1",
+        "--repeats",
+        "2",
+        "--seed",
+        "5",
+        "--output",
+        tmp_path / "r",
+    ]
     command += ["--pca", "moments"]  # ml.PCA of so few images is asked again and again
     done = subprocess.run([*command, "--volume", "1e5"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -56,3 +72,39 @@ def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> No
     html = (tmp_path / "r" / "report.html").read_text()
     assert "For 100,000 images" in html
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_workers_that_sleep(tmp_path: Path) -> None:
+    """Four of them on any number of cores do in a second what four cores would."""
+    command = [sys.executable, "-m", "benchmarks", "--core", "sleep", "--quick", "--workers", "1,4", "--output", tmp_path / "r"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "r" / "plane.json").read_text())
+    assert sorted((p["backend"], p["workers"], p["images"]) for p in content["points"]) == [
+        (backend, workers, [32 * workers, 64 * workers]) for backend in ("dask", "spark") for workers in (1, 4)
+    ]
+    for point in content["points"]:
+        assert point["seconds"][1] >= 64 * 0.01  # what each sleeps
+        assert 0 <= point["idle"] <= 1
+    assert sorted((t["backend"], t["workers"]) for t in content["tasks"]) == [(b, w) for b in ("dask", "spark") for w in (1, 4)]
+    assert not (tmp_path / "r" / "report.html").exists()  # there is no study to decide by
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--core", "sleep", "--sizes", "10"], "--sizes has no effect with --core sleep"),
+        (["--core", "sleep", "--peers"], "--peers computes, on this machine"),
+        (["--cluster", "yarn"], "needs a folder that its nodes see"),
+        (["--cluster", "yarn", "--scratch", "here"], "needs a folder that its nodes see"),
+        (["--environment", "x.tar.gz"], "has no effect with --cluster local"),
+        (["--scratch", "nowhere"], "--scratch nowhere is no folder"),
+        (["--backends", "dask,duck"], "duck is none of dask, spark"),
+        (["--workers", "1,none"], "none is no number"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path, options: list[str], what: str) -> None:
+    done = CliRunner().invoke(main, [*options, "--output", str(tmp_path / "r")])
+    assert done.exit_code == 2
+    assert what in done.output
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,98 @@
+"""Where the images and the results of a study are: on this machine, or where the nodes of a cluster see them."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from benchmarks import images
+from fruits.errors import BadArgument
+from fruits.storage import Folder, is_local, normalized
+
+AT_A_TIME = 16  # files that are written to a cluster's storage
+
+
+@dataclass(frozen=True)
+class Place:
+    """`url`: a folder of its own. `cluster`: `local` or `yarn`; `environment`: the Python of its nodes, as `python -m fruits` takes it."""
+
+    url: str
+    cluster: str = "local"
+    environment: str | None = None
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The parameters of `fruits.Job` that say where."""
+        return {"cluster": self.cluster, "environment": self.environment, "input": f"{self.url}/input", "output": f"{self.url}/output"}
+
+    @property
+    def options(self) -> list[str]:
+        """The same for the command line, without input and output."""
+        return ["--cluster", self.cluster, *(["--environment", self.environment] if self.environment else [])]
+
+    def images(self, originals: Sequence[Path], count: int) -> str:
+        """A folder of so many copies, in folders by label; made once."""
+        folder = f"{self.url}/{count}-images"
+        if is_local(folder):
+            return folder if Path(folder).exists() else str(images.copies(originals, count, Path(folder)))
+        names = [(f"{photo.parent.name}/{number // len(originals)}_{photo.name}", photo) for number, photo in _numbered(originals, count)]
+        _write(folder, names)
+        return folder
+
+    def blank(self, count: int) -> str:
+        """A folder of so many files of a byte each; made once."""
+        folder = f"{self.url}/{count}-blank"
+        if is_local(folder):
+            if not Path(folder).exists():
+                Path(folder).mkdir(parents=True)
+                for number in range(count):
+                    Path(folder, f"{number}.jpg").write_bytes(b"0")
+        else:
+            _write(folder, [(f"{number}.jpg", None) for number in range(count)])
+        return folder
+
+
+def _numbered(originals: Sequence[Path], count: int) -> Iterator[tuple[int, Path]]:
+    return enumerate(islice(cycle(originals), count))
+
+
+def _write(url: str, names: Sequence[tuple[str, Path | None]]) -> None:
+    folder = Folder(url)
+    if folder.exists() and not folder.empty():
+        return
+
+    def one(name: tuple[str, Path | None]) -> None:
+        folder.write(name[0], name[1].read_bytes() if name[1] else b"0")
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        list(pool.map(one, names))
+
+
+@contextmanager
+def opened(cluster: str, scratch: str | None, environment: str | None) -> Iterator[Place]:
+    """A new folder below `scratch`, which is removed in the end. Raises `BadArgument` for a place that the cluster does not see."""
+    if cluster == "local":
+        if environment:
+            raise BadArgument("--environment has no effect with --cluster local", "leave it out")
+        if scratch and not Path(scratch).is_dir():
+            raise BadArgument(f"--scratch {scratch} is no folder", "make it, or leave it out")
+        with tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
+            yield Place(name)
+        return
+    if scratch is None or is_local(normalized(scratch)):
+        raise BadArgument(f"--cluster {cluster} needs a folder that its nodes see", "give hdfs:// or s3:// as --scratch")
+    place = Place(f"{normalized(scratch)}/fruits-benchmark-{uuid.uuid4().hex[:8]}", cluster, environment)
+    try:
+        yield place
+    finally:
+        folder = Folder(place.url)
+        names = [name for name, _, _ in folder.walk()]
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            list(pool.map(folder.remove, names))
+        for parent in sorted({str(parent) for name in names for parent in PurePosixPath(name).parents}, key=len, reverse=True):
+            folder.remove_if_empty("" if parent == "." else parent)
