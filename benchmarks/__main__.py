@@ -28,8 +28,8 @@ from benchmarks.table import COLUMNS, rows
 from fruits.errors import BadArgument
 from fruits.job import DEFAULT_COMPONENTS
 
-# Four, six and eight times the bundled sample: with fewer images than features ml.PCA is often wrong, and asked again.
-SIZES, QUICK_SIZES = (1340, 2010, 2680), (64, 128, 256)
+# Two, three and four times the bundled sample; the first is half of the last, for weak scaling.
+SIZES, QUICK_SIZES = (670, 1005, 1340), (64, 128, 256)
 WORKERS, SLEEPERS = (1, 2), (1, 2, 4, 8, 16, 32, 64)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -127,7 +127,7 @@ def main(
         return
     console = Console(stderr=True, highlight=False)
     originals = _originals(folder)
-    output = output or ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
+    output = output or _dated(quick)
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = 1 if quick else repeats
     began = monotonic()
@@ -182,6 +182,10 @@ def main(
         if (output / "study.json").exists():
             _write_page([output], wanted, output / "report.html")
             console.print(f"written to {output / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _dated(quick: bool) -> Path:
+    return ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
 
 
 def _check_options(core: str, cluster: str, peers: bool, sizes: Sequence[int] | None) -> None:
@@ -243,7 +247,7 @@ def _refusing() -> Iterator[None]:
 )
 @click.option("--seed", type=int, help="Of the order. [default: another each time]")
 @click.option("--scratch", type=FOLDER, help="Disk for images and results.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON. [default: benchmarks/results/DATE-speed.json]")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON. [default: benchmarks/results/DATE/speed.json]")
 def speed(
     quick: bool,
     cases: tuple[str, ...],
@@ -264,7 +268,7 @@ def speed(
     if peers_python is not None:
         peers_python = peers_python.absolute()  # not resolved: the link is what makes it an environment
     if output is None:
-        output = ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}-speed{'-quick' if quick else ''}.json"
+        output = _dated(quick) / "speed.json"
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = repeats or (1 if quick else 3)
     settings = {

@@ -79,8 +79,10 @@ def lines(
     log: bool = False,
     dashed: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     ideal: Sequence[tuple[float, float]] = (),
+    dots: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> str:
-    """Measured points (x, median, least, most) by backend. `dashed`: what a model says, in another colour; `ideal`: to compare with."""
+    """Measured points (x, median, least, most) by backend. `dashed`: what a model says, in another colour; `ideal`: to compare with;
+    `dots`: every single measurement."""
 
     def draw(axes: Axes) -> None:
         if ideal:
@@ -93,6 +95,9 @@ def lines(
             axes.errorbar(
                 at, median, yerr=off, color=colour(name), marker="o", markersize=5, linewidth=2, capsize=3, label=f"{name}, measured"
             )
+        for name, each in (dots or {}).items():
+            at, value = zip(*each, strict=True)
+            axes.scatter(at, value, s=9, color=colour(name), alpha=0.5, linewidths=0, zorder=3)
         for name, model in (dashed or {}).items():
             shape = "s" if name.startswith("spark") else "^"
             axes.plot(

@@ -86,7 +86,7 @@ def page(results: Results, question: Question) -> str:
         )
     sections = [
         _method(results),
-        _throughput(found),
+        _throughput(study, found),
         _stages(study, found),
         _models(study, of),
         _scaling(study),
@@ -186,8 +186,8 @@ def _method(results: Results) -> Section:
             "and is added to each run."
         ),
         (
-            "Points are all that was measured; bars and ranges go from the least to the most. From six repeats on the tables have 95 % "
-            "intervals of medians, by order statistics."
+            "Large points are medians, small ones all that was measured, bars and ranges go from the least to the most. From six repeats "
+            "on the tables have 95 % intervals of medians, by order statistics."
         ),
     ]
     texts += [f"Marked: {mark}." for mark in results.marks]
@@ -204,7 +204,7 @@ def _spread(of: Spread, digits: str = ".2f") -> list[str]:
     return [f"{of.median:{digits}}", f"{of.low:{digits}} to {of.high:{digits}}", interval]
 
 
-def _throughput(found: Sequence[Cell]) -> Section:
+def _throughput(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
     most = max(cell.workers for cell in found)
     points: dict[str, list[tuple[float, float, float, float]]] = {}
     whole: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -213,6 +213,10 @@ def _throughput(found: Sequence[Cell]) -> Section:
             points.setdefault(cell.backend, []).append((cell.images, cell.rate.median, cell.rate.low, cell.rate.high))
             n, seconds = cell.images, cell.whole
             whole.setdefault(cell.backend, []).append((n, n / seconds.median, n / seconds.high, n / seconds.low))
+    rates: dict[str, list[tuple[float, float]]] = {}
+    for run in study["runs"]:
+        if run["workers"] == most and "failed" not in run:
+            rates.setdefault(run["backend"], []).append((run["asked"], run["images"] / run["stages"]["featurize"]))
     rows = [
         [cell.backend, str(cell.workers), f"{cell.images:,}", *_spread(cell.rate, ".1f"), *_spread(cell.whole, ".1f"), str(cell.failed)]
         for cell in found
@@ -228,7 +232,7 @@ def _throughput(found: Sequence[Cell]) -> Section:
             )
         ],
         [
-            Chart(charts.lines("Features stage by images", "images", "images/s", points), f"Features stage, {most} workers."),
+            Chart(charts.lines("Features stage by images", "images", "images/s", points, dots=rates), f"Features stage, {most} workers."),
             Chart(
                 charts.lines("Whole job by images", "images", "images/s", whole),
                 f"Whole job from the start of the process, {most} workers.",
@@ -364,8 +368,8 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             f"With --core sleep a worker opens no image and waits {1000 * image:.2f} ms for each, which is what one takes on a core "
             "of this machine. All else is real: planning, distributing, serialising, Parquet, commits. A worker that waits needs no core, "
             f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores, with "
-            f"{_list(plane['plan']['chunks_a_worker'])} chunks of {plane['plan']['chunk_size']:,} images each, of which the difference is "
-            f"taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its processor idle "
+            f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images each, of which the "
+            f"difference is taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its processor idle "
             "say more of the machine than of the engine: they are marked and in no fit."
         )
     ]
@@ -386,9 +390,13 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
     for point in points:
         if point.usable:
             measured.setdefault(point.backend, []).append((point.workers, point.rate.median, point.rate.low, point.rate.high))
+    singles: dict[str, list[tuple[float, float]]] = {}
+    for one in plane["points"]:
+        if "failed" not in one and one["workers"] in {p.workers for p in points if p.backend == one["backend"] and p.usable}:
+            singles.setdefault(one["backend"], []).append((one["workers"], one["rate"]))
     lines = {model.backend: [(w, float(model.fit(w))) for w in sorted({p.workers for p in points})] for model in models}
     ideal = [(w, w / image) for w in sorted({point.workers for point in points})]
-    chart = charts.lines("Engine plane", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal)
+    chart = charts.lines("Engine plane", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal, dots=singles)
     rows = [
         [
             point.backend,
