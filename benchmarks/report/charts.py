@@ -96,8 +96,8 @@ def lines(
                 at, median, yerr=off, color=colour(name), marker="o", markersize=5, linewidth=2, capsize=3, label=f"{name}, measured"
             )
         for name, each in (dots or {}).items():
-            at, value = zip(*each, strict=True)
-            axes.scatter(at, value, s=9, color=colour(name), alpha=0.5, linewidths=0, zorder=3)
+            places, values = zip(*each, strict=True)
+            axes.scatter(places, values, s=9, color=colour(name), alpha=0.5, linewidths=0, zorder=3)
         for name, model in (dashed or {}).items():
             shape = "s" if name.startswith("spark") else "^"
             axes.plot(

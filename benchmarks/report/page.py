@@ -368,9 +368,9 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             f"With --core sleep a worker opens no image and waits {1000 * image:.2f} ms for each, which is what one takes on a core "
             "of this machine. All else is real: planning, distributing, serialising, Parquet, commits. A worker that waits needs no core, "
             f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores, with "
-            f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images each, of which the "
-            f"difference is taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its processor idle "
-            "say more of the machine than of the engine: they are marked and in no fit."
+            f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images each, of which "
+            f"the difference is taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its "
+            "processor idle say more of the machine than of the engine: they are marked and in no fit."
         )
     ]
     for model in models:

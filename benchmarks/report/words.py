@@ -19,13 +19,13 @@ def three_sentences(results: Results, of: Sequence[Engine]) -> list[str]:
         if at is None
         else f"{second.backend.capitalize()} is done earlier from {at:,.0f} images on"
     )
-    rates = " and ".join(f"{one.backend.capitalize()} {one.rate.median:.0f} images/s" for one in (first, second))
+    rates = " and ".join(f"{one.rate.median:.0f} images/s on {one.backend.capitalize()}" for one in (first, second))
     whole = " and ".join(f"{one.whole.median:.1f} s on {one.backend.capitalize()}" for one in (first, second))
     start = " and ".join(f"{begin[one.backend].median:.1f} s" for one in (first, second))
     return [
         (
-            f"With {first.workers} workers on {first.images:,} photos the features stage does on {rates}; the whole job with the engine's own PCA "
-            f"takes {whole}, of which the start is {start}, and {overtakes}."
+            f"With {first.workers} workers on {first.images:,} photos the features stage does {rates}; the whole job with the engine's own "
+            f"PCA takes {whole}, of which the start is {start}, and {overtakes}."
         ),
         _scaling(results, of),
         _parity(results),
