@@ -144,15 +144,16 @@ def main(
         wanted = question(**asked)
         _check_options(core, cluster, peers, sizes)
         if core == "sleep":
-            image = (0.01 if quick else image_seconds(originals, say),)
-            write(
-                "plane.json",
-                plane.measured(
-                    plane.Plan(backends, workers or (SLEEPERS[:2] if quick else SLEEPERS), repeats, seed, *image, 16 if quick else 1024),
-                    place,
-                    say,
-                ),
+            sleepers = plane.Plan(
+                backends=backends,
+                workers=workers or (SLEEPERS[:2] if quick else SLEEPERS),
+                repeats=repeats,
+                seed=seed,
+                image_seconds=0.01 if quick else image_seconds(originals, say),
+                chunk_size=16 if quick else 1024,
+                tasks=50 if quick else 1000,
             )
+            write("plane.json", plane.measured(sleepers, place, say))
         else:
             plan = Plan(
                 backends=backends,

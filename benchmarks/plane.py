@@ -20,13 +20,12 @@ from benchmarks.session import Session
 
 SCHEMA_VERSION = 1
 CHUNKS = (2, 4)  # for each worker, in the two runs: an even number, see `fruits.dummies`
-TASKS = 1000  # that do nothing
 
 
 @dataclass(frozen=True)
 class Plan:
     """`workers` ascend. `image_seconds`: that a worker sleeps for an image. Every worker has as many chunks of `chunk_size` images, so that
-    every point takes as long."""
+    every point takes as long. `tasks`: so many that do nothing, in the end."""
 
     backends: Sequence[str]
     workers: Sequence[int]
@@ -34,6 +33,7 @@ class Plan:
     seed: int
     image_seconds: float
     chunk_size: int
+    tasks: int
 
 
 def measured(plan: Plan, place: Place, say: Callable[[str], None]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def measured(plan: Plan, place: Place, say: Callable[[str], None]) -> dict[str, 
                     answers = [run(chunks, plan.image_seconds) for chunks in CHUNKS]
                     points.append({**cell, "repeat": repeat, "order": len(points), **_point(*answers)})
                     say(f"{backend}, {workers} workers: {_told(points[-1])}")
-                tasks.append({**cell, "tasks": TASKS, **session.tasks(TASKS)})
+                tasks.append({**cell, "tasks": plan.tasks, **session.tasks(plan.tasks)})
         except Failed as failed:
             points.append({**cell, "repeat": 0, "order": len(points), "failed": str(failed)})
             say(f"{backend}, {workers} workers: {failed}")

@@ -369,7 +369,7 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             "of this machine. All else is real: planning, distributing, serialising, Parquet, commits. A worker that waits needs no core, "
             f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores, with "
             f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images each, of which "
-            f"the difference is taken, cluster {plane['plan']['cluster']}. Points at which this machine had less than {LEAST_IDLE:.0%} of its "
+            f"the difference is taken, cluster {plane['plan']['cluster']}. Points where this machine had less than {LEAST_IDLE:.0%} of its "
             "processor idle say more of the machine than of the engine: they are marked and in no fit."
         )
     ]

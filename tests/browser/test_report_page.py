@@ -11,9 +11,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from benchmarks.__main__ import main
-from made_up import study
+from made_up import plane, study
 
-CHARTS = 6
+CHARTS = 8
 # Shapes of a chart that take room on the screen.
 COUNT_DRAWN = """
 return [...arguments[0].querySelectorAll("path, use")].filter(shape => {
@@ -27,6 +27,7 @@ return [...arguments[0].querySelectorAll("path, use")].filter(shape => {
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     (folder / "study.json").write_text(json.dumps(study(noise=0.03)))
+    (folder / "plane.json").write_text(json.dumps(plane()))
     done = CliRunner().invoke(main, ["report", str(folder), "--volume", "1e7", "--deadline", "3h"])
     assert done.exit_code == 0, done.output
     return folder / "report.html"
