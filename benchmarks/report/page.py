@@ -373,6 +373,11 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             "processor idle say more of the machine than of the engine: they are marked and in no fit."
         )
     ]
+    if models:
+        texts.append(
+            "What sleepers do when they do not sleep they do on the cores of this machine, which they share: the losses below are more than "
+            "those of a cluster, where each worker has a core, and the projections that use them are cautious."
+        )
     for model in models:
         most = peak(model.fit)
         verdict = "holds" if model.holds else "DOES NOT HOLD"
