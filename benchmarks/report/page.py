@@ -375,8 +375,8 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
     ]
     if models:
         texts.append(
-            "What sleepers do when they do not sleep they do on the cores of this machine, which they share: the losses below are more than "
-            "those of a cluster, where each worker has a core, and the projections that use them are cautious."
+            "What sleepers do when they do not sleep they do on the cores of this machine, which they share: the losses below are more "
+            "than those of a cluster, where each worker has a core, and the projections that use them are cautious."
         )
     for model in models:
         most = peak(model.fit)
