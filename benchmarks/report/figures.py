@@ -82,11 +82,16 @@ class PlanePoint:
 
 @dataclass(frozen=True)
 class PlaneModel:
-    """The USL fitted to the usable points of a backend up to `FITTED_UP_TO` workers, and its check: the rate that it `predicted` at the
-    most workers that are usable, against what was `measured` there. `serial`: Amdahl's, of all usable points."""
+    """The USL fitted to the usable points of a backend up to `FITTED_UP_TO` workers, and the check of the `law` that it leaves: the rate
+    that this `predicted` at the most workers that are usable, against what was `measured` there. `serial`: Amdahl's, of all usable points.
+
+    The law is the USL where its coherency is above 0 by its interval, else Amdahl's, which is the USL without one: a coherency that cannot
+    be told from none, or a negative one, which there is not, grows with the square of the workers and would decide all that is predicted.
+    """
 
     backend: str
     fit: Fit
+    law: Fit
     workers: int
     predicted: float
     measured: float
@@ -210,12 +215,13 @@ def plane_models(plane: Mapping[str, Any]) -> list[PlaneModel]:
             continue
         try:
             fit = fit_usl(*map(list, zip(*few, strict=True)))
+            law = fit if fit["coherency"].low > 0 else fit_amdahl(*map(list, zip(*few, strict=True)))
             serial = fit_amdahl(workers, rates)["serial"]
         except NotEnough:
             continue
         most = max(usable)
         there = spread([r for w, r in zip(workers, rates, strict=True) if w == most]).median
-        found.append(PlaneModel(backend, fit, most, float(fit(most)), there, serial))
+        found.append(PlaneModel(backend, fit, law, most, float(law(most)), there, serial))
     return found
 
 

@@ -379,15 +379,16 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             "than those of a cluster, where each worker has a core, and the projections that use them are cautious."
         )
     for model in models:
-        most = peak(model.fit)
-        verdict = "holds" if model.holds else "DOES NOT HOLD"
+        whole = model.law is model.fit
+        most = peak(model.fit) if whole else None
         texts.append(
-            f"{model.backend.capitalize()}: the universal scalability law, fitted to at most {FITTED_UP_TO} workers, predicts "
-            f"{model.predicted:,.0f} images/s of {model.workers}; {model.measured:,.0f} were measured ({model.off:+.1%}): the model "
-            f"{verdict} within 10 %. Contention {_estimate(model.fit['contention'], 100, 2)} %, coherency "
-            f"{_estimate(model.fit['coherency'], 1e6, 1)} per million pairs, "
-            + (f"a peak at {most:,.0f} workers by these." if most else "no peak by these.")
-            + f" Amdahl's serial share, of all points: {_estimate(model.serial, 100, 2)} %."
+            f"{model.backend.capitalize()}: the universal scalability law, fitted to at most {FITTED_UP_TO} workers, has a contention of "
+            f"{_estimate(model.fit['contention'], 100, 2)} % and a coherency of {_estimate(model.fit['coherency'], 1e6, 1)} in a million"
+            + ("" if whole else ", which cannot be told from none and is left out, so that Amdahl's law is left")
+            + f". It predicts {model.predicted:,.0f} images/s of {model.workers} workers; {model.measured:,.0f} were measured "
+            f"({model.off:+.1%}): the model {'holds' if model.holds else 'DOES NOT HOLD'} within 10 %. "
+            + (f"Its peak is at {most:,.0f} workers." if most else "It has no peak.")
+            + f" The serial share of all points: {_estimate(model.serial, 100, 2)} %."
         )
     modelled = {backend for backend in plane["plan"]["backends"] if backend not in {model.backend for model in models}}
     texts += [f"{name.capitalize()} has too few points with an idle machine for a fit and its check." for name in sorted(modelled)]
@@ -399,7 +400,7 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
     for one in plane["points"]:
         if "failed" not in one and one["workers"] in {p.workers for p in points if p.backend == one["backend"] and p.usable}:
             singles.setdefault(one["backend"], []).append((one["workers"], one["rate"]))
-    lines = {model.backend: [(w, float(model.fit(w))) for w in sorted({p.workers for p in points})] for model in models}
+    lines = {model.backend: [(w, float(model.law(w))) for w in sorted({p.workers for p in points})] for model in models}
     ideal = [(w, w / image) for w in sorted({point.workers for point in points})]
     chart = charts.lines("Engine plane", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal, dots=singles)
     rows = [

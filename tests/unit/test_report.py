@@ -96,6 +96,11 @@ def test_the_law_of_the_engine_plane_is_recovered_and_predicts_what_it_was_not_f
     dask, spark = plane_models(plane(contention=0.002, coherency=1e-6))
     assert (dask.backend, dask.workers, spark.backend, spark.workers) == ("dask", 64, "spark", 32)  # Spark's 64 are marked
     assert dask.fit["contention"].value == pytest.approx(0.002, rel=0.05)
+    assert dask.law is not dask.fit  # with this noise 1e-6 cannot be told from 0
+    strong = plane_models(plane(contention=0.002, coherency=2e-4))[0]
+    assert strong.law is strong.fit
+    assert strong.fit["coherency"].value == pytest.approx(2e-4, rel=0.02)
+    assert strong.predicted == pytest.approx(150 * 64 / (1 + 0.002 * 63 + 2e-4 * 64 * 63), rel=0.02)
     assert dask.predicted == pytest.approx(150 * 64 / (1 + 0.002 * 63 + 1e-6 * 64 * 63), rel=0.01)
     assert dask.holds
     assert spark.holds
