@@ -75,7 +75,10 @@ def _write(url: str, names: Sequence[tuple[str, Path | None]]) -> None:
 
 @contextmanager
 def opened(cluster: str, scratch: str | None, environment: str | None) -> Iterator[Place]:
-    """A new folder below `scratch`, whose files are removed in the end; of HDFS some empty folders are left. Raises `BadArgument` for a place that the cluster does not see."""
+    """A new folder below `scratch`, whose files are removed in the end; of HDFS some empty folders are left.
+
+    Raises `BadArgument` for a place that the cluster does not see.
+    """
     if cluster == "local":
         if environment:
             raise BadArgument("--environment has no effect with --cluster local", "leave it out")
