@@ -11,14 +11,16 @@ missing or too much in the next as many: on the whole what it was told.
 
 import re
 import time
+from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fruits.errors import BadArgument
 
 if TYPE_CHECKING:
-    from fruits.model import Features, Pixels
+    from numpy.random import Generator
+
+    from fruits.model import Features, Network, Pixels
 
 READ = "read"
 _SLEEP = re.compile(r"sleep:(\d+(?:\.\d+)?(?:e-?\d+)?)")
@@ -30,35 +32,48 @@ def is_dummy(engine: str) -> bool:
     return engine == READ or engine.startswith("sleep:")
 
 
-def seconds(engine: str) -> float:
-    """That a dummy waits for each image; raises `BadArgument` where the name has no number of them."""
+def dummy(engine: str, features: int) -> "Network":
+    """The dummy of that name, of so many features; raises `BadArgument` where the name has no number of seconds."""
     if engine == READ:
-        return 0.0
+        return Read(features)
     if not (found := _SLEEP.fullmatch(engine)) or float(found[1]) > MAX_SECONDS:
         raise BadArgument(f"there is no engine {engine!r}", f"write sleep:0.006 for 6 ms an image, at most {MAX_SECONDS:g} s")
-    return float(found[1])
+    return Sleep(features, float(found[1]))
 
 
+# numpy is imported where it is used: this module is imported by every start of the command line.
 class Read:
     def __init__(self, features: int) -> None:
         self._features = features
 
     def __call__(self, pixels: "Pixels") -> "Features":
+        import numpy as np
+
         return np.zeros((len(pixels), self._features), np.float32)
 
 
 class Sleep:
-    def __init__(self, features: int, of_each: float) -> None:
-        self._features, self._of_each = features, of_each
-        self._random = np.random.default_rng()
-        self._varied = 0.0
-        self._left = 0
-        self._even = True
+    def __init__(self, features: int, seconds: float) -> None:
+        self._features, self._seconds = features, seconds
+        self._stretches = self._varied()
+        self._now, self._left = seconds, 0
+
+    def _varied(self) -> Iterator[float]:
+        """Seconds of an image, stretch by stretch: two of them have the mean that was asked."""
+        while True:
+            off = self._random.uniform(-VARIES, VARIES)
+            yield self._seconds * (1 + off)
+            yield self._seconds * (1 - off)
+
+    @cached_property
+    def _random(self) -> "Generator":
+        import numpy as np
+
+        return np.random.default_rng()
 
     def __call__(self, pixels: "Pixels") -> "Features":
         if self._left <= 0:
-            self._varied = self._random.uniform(-VARIES, VARIES) if self._even else -self._varied
-            self._even, self._left = not self._even, STRETCH
+            self._now, self._left = next(self._stretches), STRETCH
         self._left -= len(pixels)
-        time.sleep(len(pixels) * self._of_each * (1 + self._varied))
-        return self._random.standard_normal((len(pixels), self._features), np.float32)
+        time.sleep(len(pixels) * self._now)
+        return self._random.standard_normal((len(pixels), self._features), "float32")

@@ -58,7 +58,7 @@ ENGINES: dict[str, EngineNeeds] = {
 def needs(engine: Engine) -> EngineNeeds:
     """Raises `BadArgument` where there is no such engine."""
     if dummies.is_dummy(engine):
-        dummies.seconds(engine)
+        dummies.dummy(engine, FEATURES)
         return EngineNeeds("time", "worker", 16, reads=engine == dummies.READ, infers=False)
     if engine not in ENGINES:
         raise BadArgument(f"there is no engine {engine!r}", f"choose one of: {', '.join(ENGINES)}")
@@ -113,7 +113,7 @@ class Network(Protocol):
 def network(engine: Engine, precision: Precision = "float32") -> Network:
     """The process's one instance; raises `MissingPackage` and `BadArgument` as `check_installed` and `check_processor` do."""
     if dummies.is_dummy(engine):
-        return dummies.Read(FEATURES) if engine == dummies.READ else dummies.Sleep(FEATURES, dummies.seconds(engine))
+        return dummies.dummy(engine, FEATURES)
     if engine == "openvino":
         return OpenVINO(precision)
     return LiteRT() if engine == "litert" else Keras()
