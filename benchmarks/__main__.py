@@ -22,7 +22,7 @@ from benchmarks.product import ROOT, Failed
 from benchmarks.report.page import page
 from benchmarks.report.question import Count, Counts, Duration, Names, Question
 from benchmarks.report.results import read_results
-from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, image_seconds, measure
+from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, measure
 from benchmarks.study import Plan, measured
 from benchmarks.table import COLUMNS, rows
 from fruits.errors import BadArgument
@@ -130,26 +130,25 @@ def main(
     output = output or _dated(quick)
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = 1 if quick else repeats
-    began = monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
+    say = _saying(console)
 
     def write(name: str, content: dict[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         (output / name).write_text(json.dumps(content, indent=1) + "\n")
         console.print(f"written to {output / name}", markup=False, soft_wrap=True)
 
-    with _refusing(), opened(cluster, scratch, environment) as place:
+    with _refusing():
         wanted = question(**asked)
         _check_options(core, cluster, peers, sizes)
+        peers_python = _peers_python() if peers else None
+    with _refusing(), opened(cluster, scratch, environment) as place:
         if core == "sleep":
             sleepers = plane.Plan(
                 backends=backends,
                 workers=workers or (SLEEPERS[:2] if quick else SLEEPERS),
                 repeats=repeats,
                 seed=seed,
-                image_seconds=0.01 if quick else image_seconds(originals, say),
+                image_seconds=0.01 if quick else _image_seconds(console, originals),
                 chunk_size=16 if quick else 1024,
                 tasks=50 if quick else 1000,
             )
@@ -166,20 +165,10 @@ def main(
                 images=f"copies of {len(originals)} photos of {folder.name if folder else 'the bundled sample'}",
             )
             write("study.json", measured(plan, originals, place, say))
-        if peers:
-            python = _peers_python()
-            with _bench(
-                console, QUICK if quick else FULL, originals, repeats, max(workers or WORKERS), seed, Path(place.url), python
-            ) as bench:
-                settings = {
-                    "quick": quick,
-                    "repeats": repeats,
-                    "workers": bench.workers,
-                    "seed": seed,
-                    "originals": len(originals),
-                    "peers": True,
-                }
-                measure(bench, ["features", "job", "notebook"], output / "speed.json", settings)
+        if peers_python:
+            scale, most = QUICK if quick else FULL, max(workers or WORKERS)
+            with _bench(console, scale, originals, repeats, most, seed, Path(place.url), peers_python) as bench:
+                measure(bench, ["features", "job", "notebook"], output / "speed.json", _settings(bench, seed))
         if (output / "study.json").exists():
             _write_page([output], wanted, output / "report.html")
             console.print(f"written to {output / 'report.html'}", markup=False, soft_wrap=True)
@@ -194,8 +183,6 @@ def _check_options(core: str, cluster: str, peers: bool, sizes: Sequence[int] | 
         raise BadArgument("--sizes has no effect with --core sleep: each worker has as many images", "leave it out")
     if peers and (core == "sleep" or cluster != "local"):
         raise BadArgument("--peers computes, on this machine", "leave out --core and --cluster")
-    if peers:
-        _peers_python()
 
 
 def _peers_python() -> Path:
@@ -272,17 +259,10 @@ def speed(
         output = _dated(quick) / "speed.json"
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = repeats or (1 if quick else 3)
-    settings = {
-        "quick": quick,
-        "repeats": repeats,
-        "workers": workers,
-        "seed": seed,
-        "originals": len(originals),
-        "peers": peers_python is not None,
-    }
-    console.print(f"{settings}")
 
     with _bench(console, QUICK if quick else FULL, originals, repeats, workers, seed, scratch, peers_python) as bench:
+        settings = _settings(bench, seed)
+        console.print(f"{settings}")
         content = measure(bench, cases or list(CASES), output, settings)
     Console(width=max(150, console.width)).print(_printed(content, cases or list(CASES)))
     if quick:
@@ -317,6 +297,30 @@ def _originals(folder: Path | None) -> list[Path]:
     return found
 
 
+def _saying(console: Console) -> Callable[[str], None]:
+    """Prints with the seconds since now."""
+    began = monotonic()
+    return lambda text: console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
+
+
+def _image_seconds(console: Console, originals: list[Path]) -> float:
+    """That one process of the loop without an engine takes for an image."""
+    with _bench(console, QUICK, originals, repeats=1, workers=1) as bench:
+        return 1 / bench.loop(1024, 2)
+
+
+def _settings(bench: Bench, seed: int) -> dict[str, Any]:
+    """What a result file says of how its cases were measured."""
+    return {
+        "quick": bench.scale is QUICK,
+        "repeats": bench.repeats,
+        "workers": bench.workers,
+        "seed": seed,
+        "originals": len(bench.originals),
+        "peers": bench.peers_python is not None,
+    }
+
+
 @contextmanager
 def _bench(
     console: Console,
@@ -329,15 +333,10 @@ def _bench(
     peers_python: Path | None = None,
 ) -> Iterator[Bench]:
     """With a folder that goes in the end. A process that fails in the block ends this one, with exit code 1 and its words."""
-    began = monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"[{monotonic() - began:6.0f} s] {text}", markup=False, soft_wrap=True)
-
     with tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
         order = random.Random(seed)  # noqa: S311
         try:
-            yield Bench(scale, originals, repeats, workers, order, Path(name), peers_python, say)
+            yield Bench(scale, originals, repeats, workers, order, Path(name), peers_python, _saying(console))
         except Failed as failed:
             console.print(f"error: {failed}", markup=False, soft_wrap=True)
             sys.exit(1)

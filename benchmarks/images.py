@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -14,12 +14,17 @@ def photos(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.jpg"))
 
 
+def named(originals: Sequence[Path], count: int) -> Iterator[tuple[str, Path]]:
+    """So many names, in folders by label, each with the photo that it stands for."""
+    for number, photo in enumerate(islice(cycle(originals), count)):
+        yield f"{photo.parent.name}/{number // len(originals)}_{photo.name}", photo
+
+
 def copies(originals: Sequence[Path], count: int, into: Path) -> Path:
     """So many images in `into`, in folders by label: hard links where the disk allows."""
-    for number, photo in enumerate(islice(cycle(originals), count)):
-        folder = into / photo.parent.name
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{number // len(originals)}_{photo.name}"
+    for name, photo in named(originals, count):
+        target = into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(photo, target)
         except OSError:  # another disk, or one without links

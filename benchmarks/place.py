@@ -2,11 +2,10 @@
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,8 +39,7 @@ class Place:
         folder = f"{self.url}/{count}-images"
         if is_local(folder):
             return folder if Path(folder).exists() else str(images.copies(originals, count, Path(folder)))
-        names = [(f"{photo.parent.name}/{number // len(originals)}_{photo.name}", photo) for number, photo in _numbered(originals, count)]
-        _write(folder, names)
+        _write(folder, images.named(originals, count))
         return folder
 
     def blank(self, count: int) -> str:
@@ -53,15 +51,12 @@ class Place:
                 for number in range(count):
                     Path(folder, f"{number}.jpg").write_bytes(b"0")
         else:
-            _write(folder, [(f"{number}.jpg", None) for number in range(count)])
+            _write(folder, ((f"{number}.jpg", None) for number in range(count)))
         return folder
 
 
-def _numbered(originals: Sequence[Path], count: int) -> Iterator[tuple[int, Path]]:
-    return enumerate(islice(cycle(originals), count))
-
-
-def _write(url: str, names: Sequence[tuple[str, Path | None]]) -> None:
+def _write(url: str, names: Iterable[tuple[str, Path | None]]) -> None:
+    """Files with the content of a photo, or of one byte; nothing where there is something already."""
     folder = Folder(url)
     if folder.exists() and not folder.empty():
         return

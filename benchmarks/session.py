@@ -23,7 +23,7 @@ from benchmarks.product import ROOT, Failed, last_words
 from fruits import Job, run
 from fruits.backend import Backend
 from fruits.errors import FruitsError
-from fruits.observer import Advance
+from fruits.observer import Advance, Nobody
 from fruits.pipeline import backend_of
 
 
@@ -92,13 +92,10 @@ def _opened(backend: str) -> Any:
     return SparkSession.getActiveSession()
 
 
-class Processor:
+class Processor(Nobody):
     """Which share of this machine's processor is idle during the features stage: an observer of a run."""
 
     idle = 0.0
-
-    def note(self, text: str) -> None:
-        pass
 
     @contextmanager
     def stage(self, name: str, images: int) -> Iterator[Advance]:  # noqa: ARG002

@@ -5,7 +5,6 @@ import os
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -32,16 +31,6 @@ MB = 1_000_000
 # Daft tells two hosts when it is imported and when it runs, Ray may tell one: a benchmark tells nobody.
 SILENT = {"DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"}
 DELAY_SECONDS = 0.03
-
-
-def image_seconds(originals: Sequence[Path], say: Callable[[str], None]) -> float:
-    """That one process of the loop without an engine takes for an image."""
-    with tempfile.TemporaryDirectory(prefix="fruits-benchmark-") as name:
-        count = 1024
-        folder = images.copies(originals, count, Path(name, "images"))
-        seconds = float(run([sys.executable, "-m", "benchmarks.core", folder, "1", "2"]).result) / count
-    say(f"an image takes {seconds * 1000:.2f} ms")
-    return seconds
 
 
 class NotAvailable(Exception):

@@ -1,7 +1,7 @@
 """The numbers on the page, each computed from the raw measurements of a study."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,10 @@ class Cell:
     failed: int
 
 
-@dataclass(frozen=True)
-class TimeModel:
-    """Seconds over images of a backend at most workers. `fit`: over all sizes. The check: fitted without the largest size, `predicted` of
-    it against what was `measured` there."""
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What a model `predicted` where it was not fitted, and what was `measured` there."""
 
-    backend: str
-    workers: int
-    fit: Fit
-    images: int
     predicted: float
     measured: float
 
@@ -48,6 +43,17 @@ class TimeModel:
     @property
     def holds(self) -> bool:
         return abs(self.off) <= CHECK
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeModel(Check):
+    """Seconds over images of a backend at most workers. `fit`: over all sizes. The check: fitted without the largest size, `predicted` of
+    it against what was `measured` there."""
+
+    backend: str
+    workers: int
+    fit: Fit
+    images: int
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,8 @@ class PlanePoint:
         return self.idle >= LEAST_IDLE
 
 
-@dataclass(frozen=True)
-class PlaneModel:
+@dataclass(frozen=True, kw_only=True)
+class PlaneModel(Check):
     """The USL fitted to the usable points of a backend up to `FITTED_UP_TO` workers, and the check of the `law` that it leaves: the rate
     that this `predicted` at the most workers that are usable, against what was `measured` there. `serial`: Amdahl's, of all usable points.
 
@@ -93,17 +99,7 @@ class PlaneModel:
     fit: Fit
     law: Fit
     workers: int
-    predicted: float
-    measured: float
     serial: Estimate
-
-    @property
-    def off(self) -> float:
-        return self.predicted / self.measured - 1
-
-    @property
-    def holds(self) -> bool:
-        return abs(self.off) <= CHECK
 
 
 def starts(study: Mapping[str, Any]) -> dict[str, Spread]:
@@ -172,7 +168,16 @@ def time_models(study: Mapping[str, Any]) -> list[TimeModel]:
         except NotEnough:
             continue
         if fitted:
-            found.append(TimeModel(cell.backend, cell.workers, whole, cell.images, float(fitted(max(images))), cell.whole.median))
+            found.append(
+                TimeModel(
+                    backend=cell.backend,
+                    workers=cell.workers,
+                    fit=whole,
+                    images=cell.images,
+                    predicted=float(fitted(max(images))),
+                    measured=cell.whole.median,
+                )
+            )
     return found
 
 
@@ -206,23 +211,38 @@ def plane_points(plane: Mapping[str, Any]) -> list[PlanePoint]:
 def plane_models(plane: Mapping[str, Any]) -> list[PlaneModel]:
     """Of each backend with enough usable points to fit and at least one beyond them."""
     found = []
+    points = plane_points(plane)
     for backend in plane["plan"]["backends"]:
-        usable = {point.workers for point in plane_points(plane) if point.backend == backend and point.usable}
-        measured = [p for p in plane["points"] if p["backend"] == backend and p["workers"] in usable and "failed" not in p]
-        workers, rates = [p["workers"] for p in measured], [p["rate"] for p in measured]
-        few = [(w, r) for w, r in zip(workers, rates, strict=True) if w <= FITTED_UP_TO]
-        if not few or max(usable) <= FITTED_UP_TO:
-            continue
-        try:
-            fit = fit_usl(*map(list, zip(*few, strict=True)))
-            law = fit if fit["coherency"].low > 0 else fit_amdahl(*map(list, zip(*few, strict=True)))
-            serial = fit_amdahl(workers, rates)["serial"]
-        except NotEnough:
+        usable = {point.workers: point for point in points if point.backend == backend and point.usable}
+        if not usable or not min(usable) <= FITTED_UP_TO < max(usable):
             continue
         most = max(usable)
-        there = spread([r for w, r in zip(workers, rates, strict=True) if w == most]).median
-        found.append(PlaneModel(backend, fit, law, most, float(law(most)), there, serial))
+        of = [
+            (p["workers"], p["rate"]) for p in plane["points"] if "failed" not in p and p["backend"] == backend and p["workers"] in usable
+        ]
+        few = _columns([(workers, rate) for workers, rate in of if workers <= FITTED_UP_TO])
+        try:
+            fit = fit_usl(*few)
+            law = fit if fit["coherency"].low > 0 else fit_amdahl(*few)
+            serial = fit_amdahl(*_columns(of))["serial"]
+        except NotEnough:
+            continue
+        found.append(
+            PlaneModel(
+                backend=backend,
+                fit=fit,
+                law=law,
+                workers=most,
+                predicted=float(law(most)),
+                measured=usable[most].rate.median,
+                serial=serial,
+            )
+        )
     return found
+
+
+def _columns(of: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [one for one, _ in of], [other for _, other in of]
 
 
 def task_seconds(plane: Mapping[str, Any]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from benchmarks.report.figures import (
     LEAST_IDLE,
     STAGES,
     Cell,
+    PlaneModel,
     cells,
     failures,
     largest,
@@ -69,12 +70,9 @@ def page(results: Results, question: Question) -> str:
     """A self-contained page of HTML: it loads nothing."""
     study = results.first
     found = cells(study)
-    sleeping = results.plane
-    assume = Assumptions(
-        core=question.core,
-        serial={model.backend: max(model.serial.value, 0.0) for model in plane_models(sleeping)} if sleeping else {},
-        tasks=task_seconds(sleeping) if sleeping else {},
-    )
+    sleeping = plane_models(results.plane) if results.plane else []
+    tasks = task_seconds(results.plane) if results.plane else {}
+    assume = Assumptions(core=question.core, serial={model.backend: max(model.serial.value, 0.0) for model in sleeping}, tasks=tasks)
     try:
         of = engines(study)
     except NotEnough as few:
@@ -90,7 +88,7 @@ def page(results: Results, question: Question) -> str:
         _stages(study, found),
         _models(study, of),
         _scaling(study),
-        _plane(sleeping),
+        _plane(results.plane, sleeping, tasks) if results.plane else None,
         *([_cluster(of, question, assume), _costs(of, question, assume)] if of else []),
         _others(results),
         _world(results),
@@ -357,11 +355,9 @@ def _scaling(study: Mapping[str, Any]) -> Section | None:
     )
 
 
-def _plane(plane: Mapping[str, Any] | None) -> Section | None:
+def _plane(plane: Mapping[str, Any], models: Sequence[PlaneModel], tasks: Mapping[str, float]) -> Section:
     """Workers that sleep."""
-    if plane is None:
-        return None
-    points, models, tasks = plane_points(plane), plane_models(plane), task_seconds(plane)
+    points = plane_points(plane)
     image = plane["plan"]["image_seconds"]
     texts = [
         (
@@ -390,15 +386,16 @@ def _plane(plane: Mapping[str, Any] | None) -> Section | None:
             + (f"Its peak is at {most:,.0f} workers." if most else "It has no peak.")
             + f" The serial share of all points: {_estimate(model.serial, 100, 2)} %."
         )
-    modelled = {backend for backend in plane["plan"]["backends"] if backend not in {model.backend for model in models}}
-    texts += [f"{name.capitalize()} has too few points with an idle machine for a fit and its check." for name in sorted(modelled)]
+    unfitted = {*plane["plan"]["backends"]} - {model.backend for model in models}
+    texts += [f"{name.capitalize()} has too few points with an idle machine for a fit and its check." for name in sorted(unfitted)]
     measured: dict[str, list[tuple[float, float, float, float]]] = {}
     for point in points:
         if point.usable:
             measured.setdefault(point.backend, []).append((point.workers, point.rate.median, point.rate.low, point.rate.high))
+    usable = {(point.backend, point.workers) for point in points if point.usable}
     singles: dict[str, list[tuple[float, float]]] = {}
     for one in plane["points"]:
-        if "failed" not in one and one["workers"] in {p.workers for p in points if p.backend == one["backend"] and p.usable}:
+        if "failed" not in one and (one["backend"], one["workers"]) in usable:
             singles.setdefault(one["backend"], []).append((one["workers"], one["rate"]))
     lines = {model.backend: [(w, float(model.law(w))) for w in sorted({p.workers for p in points})] for model in models}
     ideal = [(w, w / image) for w in sorted({point.workers for point in points})]
