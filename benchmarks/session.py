@@ -81,15 +81,9 @@ class Session:
         self._said.close()
 
 
-def _opened(backend: str) -> Any:
-    """The session that a backend has just opened, as its engine knows it."""
-    if backend == "dask":
-        from distributed import default_client
-
-        return default_client()
-    from pyspark.sql import SparkSession
-
-    return SparkSession.getActiveSession()
+def _opened(backend: Any) -> Any:
+    """The session that a backend has just opened. Not the engine's active one: Spark has one a thread, and on YARN another opens it."""
+    return backend.client if backend.name == "dask" else backend.spark
 
 
 class Processor(Nobody):
@@ -139,7 +133,7 @@ REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {"run": _run, "featurize": 
 def main() -> None:
     backend, _ = backend_of(Job(**json.loads(sys.argv[1])))
     with backend:
-        session = _opened(backend.name)
+        session = _opened(backend)
         print(json.dumps({"opened": backend.name}), flush=True)
         for line in sys.stdin:
             what, parameters = json.loads(line)

@@ -30,6 +30,7 @@ def content(file: Path) -> dict[str, Any]:
 def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--workers", "1", "--sizes", "4,8", "--pca", "moments")
     found = content(tmp_path / "r" / "study.json")
+    assert [run["failed"] for run in found["runs"] if "failed" in run] == []
     assert sorted((run["backend"], run["images"]) for run in found["runs"]) == [(b, n) for b in ("dask", "spark") for n in (4, 8)]
     assert (found["parity"]["images"], found["parity"]["features"]) == (8, 0.0)
     assert {start["backend"] for start in found["starts"]} == {"dask", "spark"}
@@ -39,6 +40,7 @@ def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
 def test_workers_that_sleep(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--core", "sleep", "--workers", "1,2")
     points = content(tmp_path / "r" / "plane.json")["points"]
+    assert [point["failed"] for point in points if "failed" in point] == []
     assert sorted((p["backend"], p["workers"], p["images"]) for p in points) == [
         (backend, workers, [32 * workers, 64 * workers]) for backend in ("dask", "spark") for workers in (1, 2)
     ]
