@@ -100,7 +100,8 @@ UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 	--custom-compile-command "make lock"
 lock:
 	$(UV) pyproject.toml --extra build --extra dev -o requirements/dev.lock $(UPGRADE)
-	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn -c requirements/dev.lock -o requirements/run.lock
+	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn --extra bootstrap -c requirements/dev.lock -o requirements/run.lock
+	$(UV) pyproject.toml --extra build --extra node -c requirements/dev.lock -o requirements/node.lock
 	$(UV) requirements/dask-yarn.in -o requirements/dask-yarn.lock $(UPGRADE)
 	grep -E '^(ai-edge-litert|numpy|pillow)==' requirements/dev.lock | sed 's/[ ;].*//' | cat requirements/peers.in - | $(UV) - -o requirements/peers.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
