@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from click.core import ParameterSource
 import fruits
 from fruits import defaults
 from fruits.backend import DEFAULT, REGISTRY
-from fruits.errors import BadArgument, FruitsError
+from fruits.errors import BadArgument
+from fruits.guard import guarded
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, PCA_METHODS, SAMPLE, Job
 from fruits.model import ENGINES, PRECISIONS
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from fruits.model import Engine
     from fruits.pipeline import Prepared
     from fruits.report import RunReport
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 DESCRIPTION = """
 Turns a folder of images into features and principal components, on Dask or on Spark.
@@ -217,7 +215,7 @@ def main(ctx: click.RichContext, /, dry_run: bool, as_json: bool, log_level: str
             parameters["options"] = dict(parameters["options"])
         return _run(Job(**parameters), dry_run, as_json)
 
-    _guarded(work)
+    guarded(work)
 
 
 def _with_defaults(ctx: click.RichContext, given: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +257,7 @@ def validate(results: str, as_json: bool) -> None:
             click.echo(f"{results}: {len(failures)} failures" if failures else f"{results}: valid")
         return 1 if failures else 0
 
-    _guarded(check)
+    guarded(check)
 
 
 @main.command()
@@ -290,7 +288,7 @@ def rejected(results: str, reasons: tuple[str, ...], paths: bool, as_json: bool)
             summary.show_rejected(results, found, Console(highlight=False))
         return 0
 
-    _guarded(work)
+    guarded(work)
 
 
 @main.command()
@@ -315,7 +313,7 @@ def pack(archive: str, engine: "Engine", names: tuple[str, ...]) -> None:
         click.echo(f"{made.path}: {made.size / 1e6:.0f} MB, {len(made.packages)} packages; every node must have {made.base_python}")
         return 0
 
-    _guarded(work)
+    guarded(work)
 
 
 @main.command()
@@ -354,7 +352,7 @@ def doctor(ctx: click.RichContext, /, as_json: bool, **typed: Any) -> None:
             click.echo(json.dumps([asdict(check) for check in checks]))
         return 1 if any(check.advice for check in checks) else 0
 
-    _guarded(work)
+    guarded(work)
 
 
 def _log(level: str) -> None:
@@ -413,21 +411,6 @@ def _opening(prepared: "Prepared") -> list[str]:
 
 def _show_complete(report: "RunReport") -> None:
     click.echo(f"nothing to do: {report.backend['name']} completed {report.job['output']} on {report.finished} (--fresh starts over)")
-
-
-def _guarded(work: Callable[[], int]) -> None:
-    """Ends the process with the work's exit code; what `fruits` raises on purpose becomes a message without a traceback."""
-    try:
-        code = work()
-    except FruitsError as failed:
-        click.echo(f"error: {failed.message}", err=True)
-        if failed.advice:
-            click.echo(f"       {failed.advice}", err=True)
-        code = failed.exit_code
-    except KeyboardInterrupt:
-        click.echo("interrupted: the same command goes on where this run stopped", err=True)
-        code = INTERRUPTED
-    raise SystemExit(code)
 
 
 def _names(ctx: click.RichContext, parameters: list[str]) -> str:

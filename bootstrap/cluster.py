@@ -1,0 +1,163 @@
+"""A cluster from request to end. Which are ours, their tags say."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.costs import Cost
+from benchmarks.prices import Prices
+from bootstrap.aws import Account
+from bootstrap.cost import Group, hourly
+from bootstrap.settings import MANAGED_BY, PROJECT
+from fruits.errors import BadArgument, RunFailed
+
+if TYPE_CHECKING:
+    from mypy_boto3_emr.literals import ClusterStateType
+
+STARTING, READY = ("STARTING", "BOOTSTRAPPING"), ("RUNNING", "WAITING")
+ENDING = "TERMINATING"
+ACTIVE: "Sequence[ClusterStateType]" = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
+ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """As EMR describes it. `begun`: when it was asked for, from when on it costs, to a minute. `reason`: of its state, where EMR gives one.
+    `host`: of the primary node, once it has one."""
+
+    id: str
+    name: str
+    region: str
+    state: str
+    reason: str
+    begun: datetime
+    host: str
+    bucket: str
+    tags: dict[str, str]
+    groups: tuple[Group, ...]
+
+    @property
+    def hours(self) -> float:
+        return (datetime.now(UTC) - self.begun).total_seconds() / 3600
+
+    def an_hour(self, prices: Prices) -> Cost:
+        return hourly(self.groups, self.region, prices)
+
+    def so_far(self, prices: Prices) -> float:
+        """Dollars, as if it had been as large as it is now all the time."""
+        return self.hours * self.an_hour(prices).total
+
+
+def describe(account: Account, cluster_id: str) -> Cluster:
+    from botocore.exceptions import ClientError
+
+    try:
+        found: Any = account.emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    except ClientError as refused:
+        if refused.response["Error"]["Code"] not in ("InvalidRequestException", "ValidationException"):
+            raise
+        raise BadArgument(f"there is no cluster {cluster_id} in {account.region}", "`ls --all-regions` shows what runs") from refused
+    pages = account.emr.get_paginator("list_instance_groups").paginate(ClusterId=cluster_id)
+    groups = [group for page in pages for group in page["InstanceGroups"]]
+    status = found["Status"]
+    return Cluster(
+        id=found["Id"],
+        name=found["Name"],
+        region=account.region,
+        state=status["State"],
+        reason=status.get("StateChangeReason", {}).get("Message", ""),
+        begun=status["Timeline"]["CreationDateTime"],
+        host=found.get("MasterPublicDnsName", ""),
+        bucket=found.get("LogUri", "").partition("://")[2].partition("/")[0],
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
+        groups=tuple(
+            Group(
+                ROLES[group["InstanceGroupType"]],
+                group["InstanceType"],
+                group.get("RunningInstanceCount") or group["RequestedInstanceCount"],
+                group.get("Market") == "SPOT",
+            )
+            for group in groups
+        ),
+    )
+
+
+def ours(account: Account) -> Iterator[Cluster]:
+    """All of the region that are not gone and that this package made."""
+    for page in account.emr.get_paginator("list_clusters").paginate(ClusterStates=ACTIVE):
+        for summary in page["Clusters"]:
+            cluster = describe(account, summary["Id"])
+            if cluster.tags.get("Project") == PROJECT and cluster.tags.get("ManagedBy") == MANAGED_BY:
+                yield cluster
+
+
+def find(account: Account, name: str, cluster_id: str | None = None) -> Cluster | None:
+    """The one of that name, or None. Raises `BadArgument` where there are two, and for a `cluster_id` that is not ours."""
+    if cluster_id is not None:
+        cluster = describe(account, cluster_id)
+        if cluster.tags.get("ManagedBy") != MANAGED_BY:
+            raise BadArgument(f"{cluster_id} ({cluster.name}) was not made by python -m bootstrap", "leave it to whom it belongs")
+        return cluster
+    found = [cluster for cluster in ours(account) if cluster.name == name and cluster.state != ENDING]
+    if len(found) > 1:
+        which = ", ".join(f"{cluster.id} ({cluster.state}, since {cluster.begun:%Y-%m-%d %H:%M} UTC)" for cluster in found)
+        raise BadArgument(f"there are {len(found)} clusters named {name}: {which}", "say which: --cluster-id")
+    return found[0] if found else None
+
+
+def running(account: Account, name: str, cluster_id: str | None = None) -> Cluster:
+    """The same; raises `BadArgument` where there is none that runs."""
+    cluster = find(account, name, cluster_id)
+    if cluster is None:
+        raise BadArgument(
+            f"no cluster named {name} runs in {account.region}", "`up` makes one, `ls --all-regions` shows what runs elsewhere"
+        )
+    if cluster.state not in READY:
+        raise BadArgument(f"{cluster.id} is {cluster.state}", "wait until it runs: `up` does, and shows its states")
+    return cluster
+
+
+def start(account: Account, request: dict[str, Any]) -> str:
+    """The new cluster's id."""
+    return account.emr.run_job_flow(**request)["JobFlowId"]
+
+
+def changes(account: Account, cluster_id: str, until: Sequence[str], every: float) -> Iterator[Cluster]:
+    """The cluster, each time its state is another, up to one of `until` or its end. Asks every so many seconds."""
+    last = ""
+    while True:
+        cluster = describe(account, cluster_id)
+        if cluster.state != last:
+            yield cluster
+            last = cluster.state
+        if last in until or last.startswith("TERMINATED"):
+            return
+        time.sleep(every)
+
+
+def end(account: Account, cluster: Cluster, say: Callable[[str], None], every: float) -> None:
+    """Ends it, and comes back when it is gone, its machines too. Raises `RunFailed` where some are left."""
+    account.emr.set_termination_protection(JobFlowIds=[cluster.id], TerminationProtected=False)
+    account.emr.terminate_job_flows(JobFlowIds=[cluster.id])
+    for now in changes(account, cluster.id, (), every):
+        say(f"{now.id}: {now.state}")
+    if left := machines(account, cluster.id):
+        raise RunFailed(f"{cluster.id} has ended, but its machines {', '.join(left)} have not", "end them: aws ec2 terminate-instances")
+
+
+def machines(account: Account, cluster_id: str) -> list[str]:
+    """EC2 instances of that cluster that are not gone or going."""
+    pages = account.ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": "tag:aws:elasticmapreduce:job-flow-id", "Values": [cluster_id]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+    )
+    return [instance["InstanceId"] for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"]]
+
+
+def regions(account: Account) -> list[str]:
+    """Those that the account may use."""
+    return sorted(region["RegionName"] for region in account.ec2.describe_regions()["Regions"])

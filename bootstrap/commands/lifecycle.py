@@ -1,0 +1,274 @@
+"""`preflight`, `plan`, `up`, `status`, `down`, `ls` and `destroy`: a cluster from nothing to gone."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from benchmarks.costs import Cost
+from benchmarks.report.question import in_words
+from bootstrap import cluster as clusters
+from bootstrap import foundation, logs
+from bootstrap.alone import seconds_alone
+from bootstrap.aws import Account
+from bootstrap.bundle import staged
+from bootstrap.cluster import Cluster
+from bootstrap.context import Context, command
+from bootstrap.cost import groups, hourly, jobs
+from bootstrap.preflight import Check
+from bootstrap.preflight import preflight as checks_of
+from bootstrap.request import IMAGES, LOGS, Bundle, Resources, check_release, run_job_flow
+from bootstrap.uis import show_uis
+from fruits.errors import BadArgument, FruitsError, RunFailed
+
+DATA_SET = 22_688  # images of the customer's folder, where the bucket has none yet
+LAST_LINES = 30
+MADE_BY_UP = "(made by up)"
+
+
+@command()
+def preflight(context: Context) -> int:
+    """Look whether the cluster can be made: credentials, quota, release, types, bucket, roles, network. Makes and changes nothing.
+
+    Exit code 1 where something is missing, with what to do.
+    """
+    found = _shown(context, foundation.find(context.account, context.settings))
+    return 1 if any(check.advice for check in found) else 0
+
+
+def _shown(context: Context, made: Resources | None) -> list[Check]:
+    found = []
+    for check in checks_of(context.account, context.settings, context.bucket, made):
+        context.say(f"{'ok  ' if check.advice is None else 'FAIL'} {check.name}: {check.found}")
+        if check.advice:
+            context.say(f"     {check.advice}")
+        found.append(check)
+    return found
+
+
+@command(release=True)
+@click.option("--images", type=click.IntRange(1), help=f"Of the job. [default: what is in the bucket, or {DATA_SET}]")
+@click.option("--json", "as_json", is_flag=True, help="All as one JSON object.")
+def plan(context: Context, images: int | None, as_json: bool) -> int:
+    """Show the exact request and what it costs; does nothing.
+
+    Works without credentials too: what the foundation makes has no names then.
+    """
+    settings = context.settings
+    try:
+        made, bucket = foundation.find(context.account, settings), context.bucket
+    except FruitsError as unknown:
+        context.err(f"not asked of AWS: {unknown.message}")
+        made, bucket = None, settings.bucket or f"fruits-ACCOUNT-{settings.region}"
+    request = run_job_flow(settings, made or _not_made(bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
+    by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
+    images = images or DATA_SET
+    of, source = jobs(settings, images, context.prices)
+    if as_json:
+        cost = {"usd_an_hour": by_hour.total, **asdict(by_hour)}
+        click.echo(
+            json.dumps(
+                {"request": request, "cost": cost, "images": images, "jobs": [asdict(job) for job in of], "source": source}, indent=2
+            )
+        )
+    else:
+        click.echo(json.dumps(request, indent=2))
+        _costs(context, by_hour, images)
+    try:
+        check_release(settings.release)
+    except BadArgument as refused:
+        context.err(f"up refuses this: {refused}")
+    return 0
+
+
+def _not_made(bucket: str) -> Resources:
+    return Resources(bucket, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, None, MADE_BY_UP, MADE_BY_UP)
+
+
+def _costs(context: Context, by_hour: Cost, images: int) -> None:
+    settings = context.settings
+    context.say(f"{by_hour} an hour: {', '.join(f'{part} ${usd:.3f}' for part, usd in by_hour.parts.items())}")
+    if by_hour.unknown:
+        context.say(f"without a price, and in no sum: {', '.join(by_hour.unknown)}")
+    for assumed in by_hour.assumed:
+        context.say(f"assumed: {assumed}")
+    of, source = jobs(settings, images, context.prices)
+    for job in of:
+        context.say(
+            f"{job.backend}: {images:,} images in {in_words(job.run_seconds)} after {in_words(job.start_seconds)} until the cluster is ready,"
+            f" ${job.usd:,.2f} of it in all"
+        )
+    context.say(source)
+    context.say(
+        f"left alone it ends {settings.idle_minutes} minutes after its last work, for ${by_hour.total * settings.idle_minutes / 60:,.2f} more"
+    )
+
+
+@command(costs=True, waits=True, release=True)
+@click.option("--images", type=click.IntRange(1), help=f"Of the job that it is for. [default: what is in the bucket, or {DATA_SET}]")
+def up(context: Context, images: int | None) -> int:
+    """Make the cluster, or go on waiting for it, and show its states and its pages.
+
+    Says what it costs, and how long this machine alone would take, and asks. One that runs already is left as it is.
+    """
+    settings, account = context.settings, context.account
+    check_release(settings.release)
+    there = clusters.find(account, settings.name)
+    if there is None:
+        made = foundation.find(account, settings)
+        if any(check.advice for check in _shown(context, made)):
+            raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
+        images = images or _images(account, context.bucket) or DATA_SET
+        _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images)
+        context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
+        context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
+        made = foundation.deploy(account, settings, context.bucket, context.say)
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = staged(account, settings, made.bucket, Path(folder), context.say)
+        started = clusters.start(account, run_job_flow(settings, made, bundle))
+        context.say(f"{started}: asked for")
+    else:
+        started = there.id
+        context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
+    return _awaited(context, started)
+
+
+def _images(account: Account, bucket: str) -> int:
+    """Objects in the bucket's folder of images; 0 where there is no bucket yet."""
+    from botocore.exceptions import ClientError
+
+    try:
+        pages = account.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{IMAGES}/")
+        return sum(page["KeyCount"] for page in pages)
+    except ClientError as refused:
+        if refused.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+        return 0
+
+
+def _awaited(context: Context, cluster_id: str) -> int:
+    for now in clusters.changes(context.account, cluster_id, clusters.READY, context.every):
+        context.say(f"{datetime.now(UTC):%H:%M:%S} UTC {now.id}: {now.state}{f': {now.reason}' if now.reason else ''}")
+    if now.state not in clusters.READY:
+        raise RunFailed(
+            f"{now.id} is {now.state}: {now.reason or 'EMR gives no reason'}{_last_words(context, now)}", "mend that, and run `up` again"
+        )
+    context.say(
+        f"{now.an_hour(context.prices)} an hour from {now.begun:%H:%M} UTC on; `down` ends it, and {context.settings.idle_minutes} minutes without work do"
+    )
+    show_uis(context, now)
+    return 0
+
+
+def _last_words(context: Context, cluster: Cluster) -> str:
+    """The ends of the bootstrap actions' logs, or where they will be."""
+    found = {log.name: log.text(context.account).strip().splitlines()[-LAST_LINES:] for log in logs.of_bootstrap(context.account, cluster)}
+    if not any(found.values()):
+        return f"\nEMR writes the nodes' logs to s3://{cluster.bucket}/{LOGS}/{cluster.id}/ some minutes later: `logs --cluster-id {cluster.id}`"
+    return "".join(f"\n{name}:\n" + "\n".join(f"  {line}" for line in lines) for name, lines in found.items() if lines)
+
+
+def cluster_id_option(function: Any) -> Any:
+    return click.option("--cluster-id", metavar="ID", help="Where there are several of one name.")(function)
+
+
+@command()
+@cluster_id_option
+@click.option("--json", "as_json", is_flag=True)
+def status(context: Context, cluster_id: str | None, as_json: bool) -> int:
+    """State, cost so far, nodes, steps and pages of the cluster. Exit code 1 where there is none."""
+    cluster = clusters.find(context.account, context.settings.name, cluster_id)
+    if cluster is None:
+        click.echo(
+            "null"
+            if as_json
+            else f"no cluster named {context.settings.name} in {context.settings.region}: nothing costs anything by the hour"
+        )
+        return 1
+    steps: Any = context.account.emr.list_steps(ClusterId=cluster.id)["Steps"]
+    by_hour = cluster.an_hour(context.prices)
+    if as_json:
+        described = {
+            "id": cluster.id,
+            "state": cluster.state,
+            "reason": cluster.reason,
+            "begun": cluster.begun.isoformat(),
+            "host": cluster.host,
+            "nodes": [asdict(group) for group in cluster.groups],
+            "usd_an_hour": by_hour.total,
+            "usd_so_far": cluster.so_far(context.prices),
+            "without_a_price": by_hour.unknown,
+            "steps": [{"id": step["Id"], "name": step["Name"], "state": step["Status"]["State"]} for step in steps],
+        }
+        click.echo(json.dumps(described, indent=2))
+        return 0
+    context.say(f"{cluster.id} {cluster.name}: {cluster.state}{f': {cluster.reason}' if cluster.reason else ''}")
+    context.say(", ".join(f"{group.count} {group.role} {group.type}{' on Spot' if group.spot else ''}" for group in cluster.groups))
+    context.say(_so_far(context, cluster))
+    for step in steps:
+        context.say(f"step {step['Id']} {step['Name']}: {step['Status']['State']}")
+    if cluster.state in clusters.READY:
+        show_uis(context, cluster)
+    return 0
+
+
+def _so_far(context: Context, cluster: Cluster) -> str:
+    by_hour = cluster.an_hour(context.prices)
+    cost = Cost({"so far": cluster.so_far(context.prices)}, by_hour.unknown)
+    return f"{cost} in {timedelta(seconds=round(cluster.hours * 3600))} hours, {by_hour} an hour"
+
+
+@command(waits=True)
+@cluster_id_option
+def down(context: Context, cluster_id: str | None) -> int:
+    """End the cluster, and see that its machines are gone. The bucket and the foundation stay, which cost nothing by the hour."""
+    cluster = clusters.find(context.account, context.settings.name, cluster_id)
+    if cluster is None:
+        context.say(f"no cluster named {context.settings.name} runs in {context.settings.region}")
+        return 0
+    cost = _so_far(context, cluster)
+    clusters.end(context.account, cluster, context.say, context.every)
+    context.say(f"{cluster.id} is gone: {cost}")
+    return 0
+
+
+@command()
+@click.option("--all-regions", is_flag=True, help="Not in this region alone.")
+@click.option("--json", "as_json", is_flag=True)
+def ls(context: Context, all_regions: bool, as_json: bool) -> int:
+    """Everything of ours that still runs, whatever its name, with its cost."""
+    names = clusters.regions(context.account) if all_regions else [context.settings.region]
+    found = [cluster for name in names for cluster in clusters.ours(Account(name))]
+    if as_json:
+        click.echo(
+            json.dumps(
+                [
+                    {"id": one.id, "name": one.name, "region": one.region, "state": one.state, "usd_so_far": one.so_far(context.prices)}
+                    for one in found
+                ]
+            )
+        )
+    else:
+        for one in found:
+            context.say(f"{one.region} {one.id} {one.name}: {one.state}, {_so_far(context, one)}")
+        context.say(f"{len(found)} clusters in {len(names)} region{'s' if len(names) > 1 else ''}")
+    return 0
+
+
+@command(costs=True)
+@click.option("--with-data", is_flag=True, help="The bucket too, and all images and results in it.")
+def destroy(context: Context, with_data: bool) -> int:
+    """Remove the foundation, after asking: roles, security groups, and with --with-data the bucket."""
+    if cluster := clusters.find(context.account, context.settings.name):
+        raise BadArgument(f"{cluster.id} runs on it", "end it first: `down`")
+    what = "with the bucket and ALL DATA in it" if with_data else "but for the bucket"
+    context.confirm(f"Remove the foundation {context.settings.name} of {context.settings.region}, {what}?")
+    foundation.destroy(context.account, context.settings, with_data, context.say)
+    return 0
+
+
+COMMANDS = (preflight, plan, up, status, down, ls, destroy)

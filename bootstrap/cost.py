@@ -1,0 +1,90 @@
+"""What a cluster costs, by the hour, and what a job on it does, by the benchmarks' model and the one table of prices. Dollars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.costs import Cluster, Cost
+from benchmarks.prices import Price, Prices
+from benchmarks.projection import INSTANCES, Assumptions, engines, projected
+from benchmarks.report.results import read_results
+from bootstrap.settings import Settings
+
+MEASURED = Path(__file__).parents[1] / "benchmarks" / "results"
+# Paid for, and without a price in the table.
+UNPRICED = ("EBS volumes of the nodes", "public IPv4 addresses")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes of a kind."""
+
+    role: str
+    type: str
+    count: int
+    spot: bool = False
+
+
+def groups(settings: Settings) -> list[Group]:
+    """What the cluster starts with."""
+    task = Group("task", settings.task.type, settings.task.count, settings.task.spot)
+    return [Group("primary", settings.primary.type, 1), Group("core", settings.core.type, settings.core.count), task][
+        : 3 if task.count else 2
+    ]
+
+
+def hourly(of: Sequence[Group], region: str, prices: Prices, private: bool = False) -> Cost:
+    """Of an hour. Spot counts as the middle of what was seen."""
+    parts: dict[str, float] = {}
+    unknown = {UNPRICED[0]} if private else set(UNPRICED)
+    assumed: set[str] = set()
+
+    def price(item: str) -> Price | None:
+        found = prices.find(region, item)
+        if found is None:
+            unknown.add(item)
+        elif found.assumed:
+            assumed.add(found.assumed)
+        return found
+
+    for group in of:
+        if machine := price(group.type):
+            if group.spot and machine.spot is None:
+                unknown.add(f"{group.type} on Spot")
+            else:
+                each = sum(machine.spot) / 2 if group.spot and machine.spot else machine.usd
+                parts[f"EC2, {group.count} {group.role}{' on Spot' if group.spot else ''}"] = group.count * each
+        if fee := price(f"emr fee {group.type}"):
+            parts["EMR fee"] = parts.get("EMR fee", 0.0) + group.count * fee.usd
+    return Cost(parts, sorted(unknown), sorted(assumed))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Of a backend, by the benchmarks' projection: seconds until the cluster is ready and of the run, and what both cost."""
+
+    backend: str
+    start_seconds: float
+    run_seconds: float
+    usd: float
+
+
+def jobs(settings: Settings, images: int, prices: Prices) -> tuple[list[Job], str]:
+    """Of each backend, and from which measurement; none where the model does not know the type of the nodes that work."""
+    kinds = {group.type for group in groups(settings)[1:]}
+    # Folders are named by their date.
+    studies = sorted(MEASURED.glob("*/study.json"))
+    if len(kinds) != 1 or not kinds <= set(INSTANCES) or not studies:
+        return [], f"no projection: the benchmarks' model knows {', '.join(INSTANCES)}, one of them for core and task nodes"
+    results = read_results([studies[-1]])
+    cluster = Cluster(settings.core.type, settings.nodes - 1)
+    found = []
+    for engine in engines(results.first):
+        one = projected(engine, cluster, images, prices, settings.region, Assumptions())
+        by_hour = hourly(groups(settings), settings.region, prices, settings.network.private).total
+        found.append(Job(engine.name, one.start_seconds, one.seconds, by_hour * one.whole / 3600))
+    machine = results.first["machine"]
+    return (
+        found,
+        f"projected from {machine['cores']} cores of {machine['processor']}, {machine['date'][:10]}: a vCPU taken for as fast as a core",
+    )

@@ -1,0 +1,225 @@
+"""Whether the cluster can be made: what AWS would find out after minutes, or bill for, is asked before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.aws import Account, code_of
+from bootstrap.cost import groups
+from bootstrap.request import MANAGED_POLICY_TAG, check_release
+from bootstrap.settings import Settings
+from fruits.errors import BadArgument
+
+if TYPE_CHECKING:
+    from bootstrap.request import Resources
+
+# Service Quotas' names of "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances" and of Spot ones, in vCPUs.
+ON_DEMAND, SPOT = "L-1216C47A", "L-34B43A08"
+STANDARD = "acdhimrtz"
+SERVICE_POLICY = "AmazonEMRServicePolicy_v2"
+
+
+@dataclass(frozen=True)
+class Check:
+    """`advice`: what to do, or None where all is well."""
+
+    name: str
+    found: str
+    advice: str | None = None
+
+
+def preflight(account: Account, settings: Settings, bucket: str, made: "Resources | None") -> Iterator[Check]:
+    """Every check, in the order in which one needs another. `made`: the foundation, where it is there. Raises what AWS says of credentials."""
+    identity = account.client("sts").get_caller_identity()
+    yield Check("credentials", f"account {identity['Account']}, {identity['Arn'].rpartition(':')[2]}")
+    known = {region["RegionName"] for region in account.ec2.describe_regions()["Regions"]}
+    if settings.region not in known:
+        yield Check("region", settings.region, f"the account has not this one; it has {', '.join(sorted(known))}")
+        return
+    yield Check("region", settings.region)
+    release = _release(account, settings)
+    yield release
+    if release.advice is None:
+        yield _applications(account, settings)
+        types = _types(account, settings.release)
+        yield from _instances(settings, types)
+        yield from _quotas(account, settings, types)
+    yield _bucket(account, settings, bucket)
+    yield from _network(account, settings, made)
+    if settings.access.way == "ssh":
+        yield _key_pair(account, settings)
+    if made:
+        yield from _roles(account, made)
+    else:
+        yield Check("foundation", "none yet: `up` makes it")
+
+
+def _release(account: Account, settings: Settings) -> Check:
+    try:
+        check_release(settings.release)
+    except BadArgument as refused:
+        return Check("release", refused.message, refused.advice)
+    # The paginator of boto3 has none for it.
+    labels: list[str] = []
+    token = ""
+    while True:
+        page: Any = account.emr.list_release_labels(**({"NextToken": token} if token else {}))
+        labels += page["ReleaseLabels"]
+        if not (token := page.get("NextToken", "")):
+            break
+    if settings.release not in labels:
+        newest = ", ".join([label for label in labels if label.startswith("emr-7.")][:3])
+        return Check("release", f"{settings.region} has no {settings.release}", f"choose one that it has, such as {newest}")
+    return Check("release", settings.release)
+
+
+def _applications(account: Account, settings: Settings) -> Check:
+    described = account.emr.describe_release_label(ReleaseLabel=settings.release)
+    names = {application["Name"].lower(): application for application in described.get("Applications", [])}
+    missing = [name for name in settings.applications if names and name.lower() not in names]
+    needed = [name for name in ("Hadoop", "Spark") if name not in settings.applications]
+    if missing or needed:
+        what = [*(f"{settings.release} has no {name}" for name in missing), *(f"{name} is not among them" for name in needed)]
+        return Check("applications", "; ".join(what), f"both backends need Hadoop and Spark; the release has {', '.join(sorted(names))}")
+    return Check("applications", ", ".join(settings.applications))
+
+
+def _types(account: Account, release: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    token = ""
+    while True:
+        page: Any = account.emr.list_supported_instance_types(ReleaseLabel=release, **({"Marker": token} if token else {}))
+        found |= {one["Type"]: one for one in page["SupportedInstanceTypes"]}
+        if not (token := page.get("Marker", "")):
+            return found
+
+
+def _instances(settings: Settings, types: dict[str, Any]) -> Iterator[Check]:
+    for group in groups(settings):
+        of = types.get(group.type)
+        if of is None:
+            yield Check(
+                f"{group.role} type",
+                f"{settings.release} does not run on {group.type} in {settings.region}",
+                "choose another, such as m5.xlarge",
+            )
+        else:
+            yield Check(
+                f"{group.role} type", f"{group.count} {group.type}: {of['VCPU']} vCPUs, {of['MemoryGB']:g} GB, {of['Architecture']}"
+            )
+    architectures = {types[group.type]["Architecture"] for group in groups(settings) if group.type in types}
+    if len(architectures) > 1:
+        yield Check(
+            "architecture", " and ".join(sorted(architectures)), "take types of one architecture: the nodes share one set of packages"
+        )
+
+
+def _quotas(account: Account, settings: Settings, types: dict[str, Any]) -> Iterator[Check]:
+    in_use = _in_use(account)
+    for spot, code in ((False, ON_DEMAND), (True, SPOT)):
+        of = [group for group in groups(settings) if group.spot == spot and group.type in types and group.type[0] in STANDARD]
+        needed = sum(group.count * int(types[group.type]["VCPU"]) for group in of)
+        if not needed:
+            continue
+        name = f"quota of {'Spot' if spot else 'on-demand'} vCPUs"
+        limit = int(account.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]["Value"])
+        found = f"{needed} needed, {in_use[spot]} in use, of {limit}"
+        fits = needed + in_use[spot] <= limit
+        yield Check(name, found, None if fits else f"ask for more at Service Quotas ({code}), or take fewer nodes: --profile starter")
+
+
+def _in_use(account: Account) -> dict[bool, int]:
+    """vCPUs that run in the region, on demand (False) and Spot (True)."""
+    used = {False: 0, True: 0}
+    pages = account.ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    )
+    for instance in (one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]):
+        if instance["InstanceType"][0] in STANDARD:
+            cpu = instance.get("CpuOptions", {})
+            used[instance.get("InstanceLifecycle") == "spot"] += cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0)
+    return used
+
+
+def _bucket(account: Account, settings: Settings, bucket: str) -> Check:
+    from botocore.exceptions import ClientError
+
+    name = f"bucket {bucket}"
+    try:
+        there = account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
+    except ClientError as refused:
+        if code_of(refused) in ("404", "NoSuchBucket"):
+            if settings.bucket:
+                return Check(name, "is not there", "make it, or leave `bucket` empty: the foundation then makes one")
+            return Check(name, "free: the foundation makes it")
+        if code_of(refused) in ("403", "AccessDenied"):
+            return Check(name, "belongs to another account, or you may not read it", "give another --bucket")
+        raise
+    region = there.get("BucketRegion") or there["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", settings.region)
+    if region != settings.region:
+        return Check(name, f"is in {region}", f"take one in {settings.region}: reading across regions is slow, and is paid for")
+    return Check(name, "yours")
+
+
+def _network(account: Account, settings: Settings, made: "Resources | None") -> Iterator[Check]:
+    from botocore.exceptions import ClientError
+
+    vpc, subnet = settings.network.vpc, settings.network.subnet or (made.subnet if made else "")
+    try:
+        if not vpc and not subnet:
+            found = account.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+            if not found:
+                yield Check("VPC", f"{settings.region} has no default one", "give [network] vpc and subnet, or: aws ec2 create-default-vpc")
+                return
+            yield Check("VPC", f"{found[0]['VpcId']}, the default one")
+        if vpc:
+            yield Check("VPC", account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["VpcId"])
+        if subnet:
+            of = account.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]
+            if vpc and of["VpcId"] != vpc:
+                yield Check("subnet", f"{subnet} is in {of['VpcId']}", f"give one of {vpc}")
+                return
+            (key, value), tags = next(iter(MANAGED_POLICY_TAG.items())), {tag["Key"]: tag["Value"] for tag in of.get("Tags", [])}
+            tagged = tags.get(key) == value
+            yield Check(
+                "subnet",
+                f"{subnet}{'' if tagged else f' without the tag {key}={value}'}",
+                None if tagged or not made else "run `up` again: it tags it",
+            )
+    except ClientError as refused:
+        if not code_of(refused).startswith(("InvalidVpcID", "InvalidSubnetID")):
+            raise
+        yield Check("network", refused.response["Error"]["Message"], "give a vpc and a subnet that there are")
+
+
+def _key_pair(account: Account, settings: Settings) -> Check:
+    from botocore.exceptions import ClientError
+
+    name = settings.access.key_pair
+    if not name:
+        return Check("key pair", "none was named", 'give [access] key_pair, or way = "ssm", which needs none')
+    try:
+        account.ec2.describe_key_pairs(KeyNames=[name])
+    except ClientError as refused:
+        if code_of(refused) != "InvalidKeyPair.NotFound":
+            raise
+        return Check("key pair", f"{settings.region} has no {name}", "make it there, or import yours: aws ec2 import-key-pair")
+    return Check("key pair", name)
+
+
+def _roles(account: Account, made: "Resources") -> Iterator[Check]:
+    from botocore.exceptions import ClientError
+
+    role = made.service_role.rpartition("/")[2]
+    try:
+        account.iam.get_role(RoleName=role)
+        attached = [one["PolicyName"] for one in account.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
+        missing = None if SERVICE_POLICY in attached else f"attach {SERVICE_POLICY} to it, or run `up` again"
+        yield Check("service role", f"{role}: {', '.join(attached) or 'without a policy'}", missing)
+        profile = made.instance_profile.rpartition("/")[2]
+        roles = account.iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        yield Check("instance profile", f"{profile}: {', '.join(one['RoleName'] for one in roles)}", None if roles else "run `up` again")
+    except ClientError as refused:
+        if code_of(refused) != "NoSuchEntity":
+            raise
+        yield Check("roles", refused.response["Error"]["Message"], "run `up` again: the foundation makes it")

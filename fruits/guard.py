@@ -1,0 +1,25 @@
+"""How a command of ours ends: with the work's exit code, or with a message that says what to do."""
+
+from collections.abc import Callable
+
+import rich_click as click
+
+from fruits.errors import FruitsError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def guarded(work: Callable[[], int], interrupted: str = "the same command goes on where this run stopped") -> None:
+    """Ends the process with the work's exit code; what is raised on purpose becomes a message without a traceback. `interrupted`: what
+    Ctrl-C leaves, in words."""
+    try:
+        code = work()
+    except FruitsError as failed:
+        click.echo(f"error: {failed.message}", err=True)
+        if failed.advice:
+            click.echo(f"       {failed.advice}", err=True)
+        code = failed.exit_code
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: {interrupted}", err=True)
+        code = INTERRUPTED
+    raise SystemExit(code)
