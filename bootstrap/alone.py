@@ -17,4 +17,5 @@ def seconds_alone(images: int) -> float:
         except Failed as failed:
             raise RunFailed(f"a run of the bundled sample failed: {failed}", "make it run here first: python -m fruits doctor") from failed
     growing = sum(stage["seconds"] for stage in run.report["stages"] if stage["name"] in GROWING)
-    return run.seconds - growing + growing * images / run.report["images"]["found"]
+    seconds: float = run.seconds - growing + growing * images / run.report["images"]["found"]
+    return seconds

@@ -29,7 +29,7 @@ class Check:
 
 
 def preflight(account: Account, settings: Settings, bucket: str, made: "Resources | None") -> Iterator[Check]:
-    """Every check, in the order in which one needs another. `made`: the foundation, where it is there. Raises what AWS says of credentials."""
+    """Every check, in the order in which one needs another. `made`: the foundation, where it is there."""
     identity = account.client("sts").get_caller_identity()
     yield Check("credentials", f"account {identity['Account']}, {identity['Arn'].rpartition(':')[2]}")
     known = {region["RegionName"] for region in account.ec2.describe_regions()["Regions"]}
@@ -63,7 +63,7 @@ def _release(account: Account, settings: Settings) -> Check:
     labels: list[str] = []
     token = ""
     while True:
-        page: Any = account.emr.list_release_labels(**({"NextToken": token} if token else {}))
+        page: Any = account.emr.list_release_labels(NextToken=token) if token else account.emr.list_release_labels()
         labels += page["ReleaseLabels"]
         if not (token := page.get("NextToken", "")):
             break

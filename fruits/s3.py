@@ -223,6 +223,8 @@ def _store(bucket: str) -> S3Store:
 
     def current() -> "S3Credential":
         keys = credentials.get_frozen_credentials()  # renews them in time where they come from a role
+        if keys.access_key is None or keys.secret_key is None:
+            raise NoCredentialsError
         return {
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,

@@ -13,8 +13,9 @@ from benchmarks.costs import Cost
 from benchmarks.report.question import in_words
 from bootstrap import cluster as clusters
 from bootstrap import foundation, logs
+from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
-from bootstrap.aws import Account
+from bootstrap.aws import Account, code_of
 from bootstrap.bundle import staged
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context, command
@@ -66,9 +67,9 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
         made, bucket = None, settings.bucket or f"fruits-ACCOUNT-{settings.region}"
     request = run_job_flow(settings, made or _not_made(bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
     by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
-    images = images or DATA_SET
-    of, source = jobs(settings, images, context.prices)
+    images = images or (_images(context) if made else 0) or DATA_SET
     if as_json:
+        of, source = jobs(settings, images, context.prices)
         cost = {"usd_an_hour": by_hour.total, **asdict(by_hour)}
         click.echo(
             json.dumps(
@@ -98,14 +99,11 @@ def _costs(context: Context, by_hour: Cost, images: int) -> None:
         context.say(f"assumed: {assumed}")
     of, source = jobs(settings, images, context.prices)
     for job in of:
-        context.say(
-            f"{job.backend}: {images:,} images in {in_words(job.run_seconds)} after {in_words(job.start_seconds)} until the cluster is ready,"
-            f" ${job.usd:,.2f} of it in all"
-        )
+        run, start = in_words(job.run_seconds), in_words(job.start_seconds)
+        context.say(f"{job.backend}: {images:,} images in {run}, and {start} before until the cluster is ready: ${job.usd:,.2f} in all")
     context.say(source)
-    context.say(
-        f"left alone it ends {settings.idle_minutes} minutes after its last work, for ${by_hour.total * settings.idle_minutes / 60:,.2f} more"
-    )
+    idle = settings.idle_minutes
+    context.say(f"left alone it ends {idle} minutes after its last work, for ${by_hour.total * idle / 60:,.2f} more")
 
 
 @command(costs=True, waits=True, release=True)
@@ -115,14 +113,14 @@ def up(context: Context, images: int | None) -> int:
 
     Says what it costs, and how long this machine alone would take, and asks. One that runs already is left as it is.
     """
-    settings, account = context.settings, context.account
+    settings, account = with_address(context.settings), context.account
     check_release(settings.release)
     there = clusters.find(account, settings.name)
     if there is None:
         made = foundation.find(account, settings)
         if any(check.advice for check in _shown(context, made)):
             raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
-        images = images or _images(account, context.bucket) or DATA_SET
+        images = images or _images(context) or DATA_SET
         _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images)
         context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
         context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
@@ -137,15 +135,15 @@ def up(context: Context, images: int | None) -> int:
     return _awaited(context, started)
 
 
-def _images(account: Account, bucket: str) -> int:
+def _images(context: Context) -> int:
     """Objects in the bucket's folder of images; 0 where there is no bucket yet."""
     from botocore.exceptions import ClientError
 
     try:
-        pages = account.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{IMAGES}/")
+        pages = context.account.s3.get_paginator("list_objects_v2").paginate(Bucket=context.bucket, Prefix=f"{IMAGES}/")
         return sum(page["KeyCount"] for page in pages)
     except ClientError as refused:
-        if refused.response["Error"]["Code"] != "NoSuchBucket":
+        if code_of(refused) != "NoSuchBucket":
             raise
         return 0
 
@@ -154,12 +152,9 @@ def _awaited(context: Context, cluster_id: str) -> int:
     for now in clusters.changes(context.account, cluster_id, clusters.READY, context.every):
         context.say(f"{datetime.now(UTC):%H:%M:%S} UTC {now.id}: {now.state}{f': {now.reason}' if now.reason else ''}")
     if now.state not in clusters.READY:
-        raise RunFailed(
-            f"{now.id} is {now.state}: {now.reason or 'EMR gives no reason'}{_last_words(context, now)}", "mend that, and run `up` again"
-        )
-    context.say(
-        f"{now.an_hour(context.prices)} an hour from {now.begun:%H:%M} UTC on; `down` ends it, and {context.settings.idle_minutes} minutes without work do"
-    )
+        why = now.reason or "EMR gives no reason"
+        raise RunFailed(f"{now.id} is {now.state}: {why}{_last_words(context, now)}", "mend that, and run `up` again")
+    context.say(f"{now.an_hour(context.prices)} an hour, from {now.begun:%H:%M} UTC on; `down` ends it")
     show_uis(context, now)
     return 0
 
@@ -168,7 +163,8 @@ def _last_words(context: Context, cluster: Cluster) -> str:
     """The ends of the bootstrap actions' logs, or where they will be."""
     found = {log.name: log.text(context.account).strip().splitlines()[-LAST_LINES:] for log in logs.of_bootstrap(context.account, cluster)}
     if not any(found.values()):
-        return f"\nEMR writes the nodes' logs to s3://{cluster.bucket}/{LOGS}/{cluster.id}/ some minutes later: `logs --cluster-id {cluster.id}`"
+        where = f"s3://{cluster.bucket}/{LOGS}/{cluster.id}/"
+        return f"\nEMR writes the nodes' logs to {where} some minutes later: `logs --cluster-id {cluster.id}`"
     return "".join(f"\n{name}:\n" + "\n".join(f"  {line}" for line in lines) for name, lines in found.items() if lines)
 
 
