@@ -20,13 +20,19 @@ SIGN_IN = "sign in (aws sso login, aws configure) or set AWS_PROFILE, and try ag
 
 
 class Account:
-    """The account and region that boto3's usual places (environment, ~/.aws, role) give credentials for; clients are made when used."""
+    """The account and region that boto3's usual places (environment, ~/.aws, role) give credentials for; clients are made when used.
+
+    Raises `BadArgument` for a region that AWS has not.
+    """
 
     def __init__(self, region: str) -> None:
         import boto3
 
         self.region = region
         self._session = boto3.Session(region_name=region)
+        known = {name for of in self._session.get_available_partitions() for name in self._session.get_available_regions("emr", of)}
+        if region not in known:
+            raise BadArgument(f"AWS has no region {region} with EMR", f"choose one of: {', '.join(sorted(known))}")
 
     def client(self, service: Any) -> Any:
         from botocore.config import Config

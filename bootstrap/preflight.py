@@ -1,5 +1,6 @@
 """Whether the cluster can be made: what AWS would find out after minutes, or bill for, is asked before."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -130,14 +131,17 @@ def _quotas(account: Account, settings: Settings, types: dict[str, Any]) -> Iter
 
 def _in_use(account: Account) -> dict[bool, int]:
     """vCPUs that run in the region, on demand (False) and Spot (True)."""
-    used = {False: 0, True: 0}
     pages = account.ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     )
-    for instance in (one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]):
-        if instance["InstanceType"][0] in STANDARD:
-            cpu = instance.get("CpuOptions", {})
-            used[instance.get("InstanceLifecycle") == "spot"] += cpu.get("CoreCount", 0) * cpu.get("ThreadsPerCore", 0)
+    instances = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
+    running = Counter(
+        (one["InstanceType"], one.get("InstanceLifecycle") == "spot") for one in instances if one["InstanceType"][0] in STANDARD
+    )
+    used = {False: 0, True: 0}
+    for (kind, spot), count in running.items():
+        (described,) = account.ec2.describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]
+        used[spot] += count * described["VCpuInfo"]["DefaultVCpus"]
     return used
 
 

@@ -28,7 +28,8 @@ def test_the_defaults_are_the_cluster_that_this_replaces_with_an_end() -> None:
 
 def test_a_file_a_profile_and_the_command_line_win_in_this_order(elsewhere: Path) -> None:
     (elsewhere / "cluster.toml").write_text(
-        'region = "us-east-1"\nidle_minutes = 30\n[core]\ncount = 3\n[profiles.large]\ncore = { count = 10 }\n[scaling]\nmin = 1\nmax = 40\n'
+        'region = "us-east-1"\nidle_minutes = 30\n[core]\ncount = 3\n[profiles.large]\ncore = { count = 10 }\n'
+        "[scaling]\nmin = 1\nmax = 40\n"
     )
     settings = read_settings(None, None, {})
     assert (settings.region, settings.idle_minutes, settings.core.count, settings.core.type) == ("us-east-1", 30, 3, "m5.xlarge")
