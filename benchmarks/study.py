@@ -6,7 +6,7 @@ whole processes with a few images.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
@@ -21,11 +21,14 @@ from benchmarks.place import Place
 from benchmarks.product import fruits
 from benchmarks.session import Session
 from fruits import schemas
+from fruits.dummies import NOTHING, READ
 from fruits.pca import Projection
 from fruits.storage import Folder, normalized
 
 SCHEMA_VERSION = 1
 FEW = 8  # images of a start: 0.03 s of a worker
+# Engines of `fruits.dummies`: the features stage without the network, and without the images too.
+ISOLATING = (READ, NOTHING)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Plan:
 
 
 def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[[str], None]) -> dict[str, Any]:
-    """The content of a result file: `plan`, `machine`, `runs`, `starts`, and `parity`, or None where there are not two results to compare.
+    """The content of a result file: `plan`, `machine`, `runs`, `starts`, `isolated`, and `parity`, or None where there are not two results
+    to compare.
 
     Raises `Failed` where a session does not open.
     """
@@ -81,6 +85,8 @@ def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[
             answer = run(cell, size)
             runs.append({"backend": cell[0], "workers": cell[1], "asked": size, "repeat": repeat, "order": number, **answer})
             say(f"{number + 1}/{len(todo)} {cell[0]}, {size} images, {cell[1]} workers: {answer.get('failed') or _told(answer)}")
+        most = {name: sessions[name, max(plan.workers)] for name in plan.backends}
+        isolated = _isolated(plan, most, folders[max(plan.sizes)], f"{place.url}/results-isolated", order, say)
         largest = {name: results[name, max(plan.workers)] for name in plan.backends}
         # The last run in a folder may have been of another size.
         last = [run((name, max(plan.workers)), max(plan.sizes)) for name in plan.backends]
@@ -92,6 +98,7 @@ def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[
         "machine": of_machine,
         "starts": starts,
         "runs": runs,
+        "isolated": isolated,
         "parity": found,
     }
 
@@ -113,6 +120,22 @@ def _starts(plan: Plan, folder: str, place: Place, order: random.Random, say: Ca
         if repeat:  # the first warms the disk
             found.append({"backend": backend, "workers": workers, "repeat": repeat - 1, "seconds": done.seconds - work})
             say(f"start of {backend}: {done.seconds - work:.1f} s")
+    return found
+
+
+def _isolated(
+    plan: Plan, sessions: Mapping[str, Session], images: str, results: str, order: random.Random, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Seconds of the features stage at the largest size by engines that leave out a part of it."""
+    found = []
+    todo = [*product(plan.backends, ISOLATING, range(plan.repeats))]
+    order.shuffle(todo)
+    todo.sort(key=lambda one: one[2])
+    for backend, engine, repeat in todo:
+        job = {"input": images, "output": f"{results}-{backend}", "engine": engine, "fresh": True}
+        answer = sessions[backend].featurize(**job)
+        found.append({"backend": backend, "workers": max(plan.workers), "engine": engine, "repeat": repeat, **answer})
+        say(f"{backend} with the engine {engine}: {answer.get('failed') or _told(answer)}")
     return found
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fruits.model import Features, Network, Pixels
 
-READ = "read"
+READ, NOTHING = "read", "sleep:0"
 _SLEEP = re.compile(r"sleep:(\d+(?:\.\d+)?(?:e-?\d+)?)")
 MAX_SECONDS = 60.0  # for an image
 STRETCH, VARIES = 1024, 0.3

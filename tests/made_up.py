@@ -57,6 +57,12 @@ def study(sizes: tuple[int, ...] = (335, 1005, 2010), repeats: int = 3, noise: f
             {"backend": name, "workers": 2, "repeat": r, "seconds": s + r / 10} for name, s in begin.items() for r in range(repeats)
         ],
         "runs": runs,
+        "isolated": [
+            {"backend": name, "workers": 2, "engine": engine, "repeat": r, "seconds": seconds, "images": max(sizes), "idle": 0.1}
+            for name in ("dask", "spark")
+            for engine, seconds in (("read", 1.5), ("sleep:0", 0.4))
+            for r in range(repeats)
+        ],
         "parity": {
             "images": 2010,
             "backends": ["dask", "spark"],

@@ -17,6 +17,8 @@ mpl.use("svg")
 INK, MUTED, GRID, PAPER = "#010101", "#010102", "#010103", "#010104"
 COLOURS = {"dask": "#0101a1", "spark": "#0101a2"}
 PARTS = {name: f"#0101b{number}" for number, name in enumerate(STAGES)}
+# Of the features stage.
+PARTS |= {"computing": PARTS["featurize"], "reading and decoding": PARTS["list"], "distributing and writing": PARTS["export"]}
 MODELLED = {"dask": "#0101c1", "spark": "#0101c2"}
 VARIABLES = {
     INK: "--ink",
@@ -24,7 +26,7 @@ VARIABLES = {
     GRID: "--grid",
     PAPER: "--paper",
     **{colour: f"--{name}" for name, colour in COLOURS.items()},
-    **{colour: f"--stage-{name}" for name, colour in PARTS.items()},
+    **{PARTS[name]: f"--stage-{name}" for name in STAGES},
     **{colour: f"--modelled-{name}" for name, colour in MODELLED.items()},
 }
 STYLE: dict[Any, Any] = {
@@ -122,7 +124,7 @@ def lines(
 
 
 def bars(title: str, x: str, of: Mapping[str, Mapping[str, float]]) -> str:
-    """Stages of each backend, one after another."""
+    """Stages, or parts of one, of each backend, one after another."""
 
     def draw(axes: Axes) -> None:
         most = max(sum(parts.values()) for parts in of.values())

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.scaling import Estimate, Fit, NotEnough, Spread, fit_amdahl, fit_time, fit_usl, spread
 from fruits import report
+from fruits.dummies import NOTHING, READ
 
 LEAST_IDLE = 0.20
 FITTED_UP_TO = 16
@@ -27,6 +28,17 @@ class Cell:
     rate: Spread
     memory: Mapping[str, float]
     failed: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Median seconds of the features stage of a backend at the largest size with most workers, in three: what it takes with
+    `fruits.dummies.NOTHING`, what reading and decoding the images adds to that, and what the network adds."""
+
+    backend: str
+    writing: float
+    reading: float
+    computing: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +119,18 @@ def starts(study: Mapping[str, Any]) -> dict[str, Spread]:
     for start in study["starts"]:
         by_backend[start["backend"]].append(start["seconds"])
     return {name: spread(seconds) for name, seconds in by_backend.items()}
+
+
+def parts(study: Mapping[str, Any]) -> list[Parts]:
+    """None of a backend of which one of the three was not measured."""
+    found = []
+    for cell in largest(cells(study)):
+        runs = [one for one in study.get("isolated", []) if one["backend"] == cell.backend and "failed" not in one]
+        alone = [[one["seconds"] for one in runs if one["engine"] == engine] for engine in (READ, NOTHING)]
+        if all(alone):
+            reading, writing = (spread(seconds).median for seconds in alone)
+            found.append(Parts(cell.backend, writing, reading - writing, cell.stages["featurize"].median - reading))
+    return found
 
 
 def cells(study: Mapping[str, Any]) -> list[Cell]:

@@ -22,6 +22,7 @@ from benchmarks.report.figures import (
     cells,
     failures,
     largest,
+    parts,
     plane_models,
     plane_points,
     speed_ups,
@@ -242,7 +243,7 @@ def _throughput(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
 
 def _stages(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
     begin = starts(study)
-    parts = {
+    stages = {
         cell.backend: {"start": begin[cell.backend].median, **{name: cell.stages[name].median for name in STAGES if name in cell.stages}}
         for cell in largest(found)
     }
@@ -259,13 +260,19 @@ def _stages(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
         ]
         for cell in found
     ]
+    by_stage = Chart(charts.bars("Seconds by stage", "seconds", stages), f"{one.images:,} images, {one.workers} workers, medians.")
+    apart = {
+        of.backend: {"computing": of.computing, "reading and decoding": of.reading, "distributing and writing": of.writing}
+        for of in parts(study)
+    }
     return Section(
         "stages",
         "Stages",
         [],
-        [Chart(charts.bars("Seconds by stage", "seconds", parts), f"{one.images:,} images, {one.workers} workers, medians.")],
+        [by_stage, *([_parts(apart)] if apart else [])],
         [
             Table("Figures", ("backend", "stage", "median, s", "range", "95 %"), rows, 2),
+            *([_isolated(study, apart)] if apart else []),
             Table(
                 "Peak memory of the largest process of a kind",
                 ("backend", "workers", "images", "driver, MB", "JVM, MB", "Python worker, MB"),
@@ -277,6 +284,26 @@ def _stages(study: Mapping[str, Any], found: Sequence[Cell]) -> Section:
 
 def _estimate(of: Estimate, times: float, digits: int) -> str:
     return f"{times * of.value:.{digits}f} ({times * of.low:.{digits}f} to {times * of.high:.{digits}f})"
+
+
+def _parts(apart: Mapping[str, Mapping[str, float]]) -> Chart:
+    return Chart(
+        charts.bars("Seconds of the features stage by part", "seconds", apart),
+        "The features stage of the same job, again with an engine that reads and decodes every image and computes nothing, and with one "
+        "that opens no image; the differences of the medians.",
+    )
+
+
+def _isolated(study: Mapping[str, Any], apart: Mapping[str, Mapping[str, float]]) -> Table:
+    rows = [[backend, part, f"{seconds:.3g}", ""] for backend, of in apart.items() for part, seconds in of.items()]
+    measured = [
+        [one["backend"], f"with {one['engine']}", f"{one['seconds']:.3g}", str(one["repeat"])]
+        for one in study["isolated"]
+        if "failed" not in one
+    ]
+    return Table(
+        "The features stage by part", ("backend", "part, or what was measured", "seconds", "repeat"), [*rows, *sorted(measured)], 2
+    )
 
 
 def _models(study: Mapping[str, Any], of: Sequence[Engine]) -> Section:

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from benchmarks.__main__ import main
 from made_up import plane, study
 
-CHARTS = 8
+CHARTS = 9
 # Shapes of a chart that take room on the screen.
 COUNT_DRAWN = """
 return [...arguments[0].querySelectorAll("path, use")].filter(shape => {

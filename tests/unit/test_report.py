@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.prices import read_prices
-from benchmarks.report.figures import cells, failures, largest, plane_models, plane_points, speed_ups, task_seconds, time_models
+from benchmarks.report.figures import cells, failures, largest, parts, plane_models, plane_points, speed_ups, task_seconds, time_models
 from benchmarks.report.page import page
 from benchmarks.report.question import Question
 from benchmarks.report.results import Results, read_results
@@ -61,6 +61,22 @@ def test_a_cell_s_figures() -> None:
     assert cell.stages["fit"].median == pytest.approx(1.0)
     assert cell.memory == {"driver": 300_000_000, "worker": 250_002_010}
     assert (cell.rate.points, cell.failed) == (3, 0)
+
+
+def test_the_features_stage_in_three_parts() -> None:
+    """Writing takes 0.4 s, reading 1.5 - 0.4 more, and computing what is left of 0.5 + 2010 images x 6.8 ms by two workers."""
+    (dask, _) = parts(study())
+    assert (dask.backend, dask.writing) == ("dask", pytest.approx(0.4))
+    assert dask.reading == pytest.approx(1.1)
+    assert dask.computing == pytest.approx(0.5 + 2010 * 0.0068 / 2 - 1.5)
+
+
+def test_a_part_that_was_not_measured_is_not_told() -> None:
+    without = study()
+    without["isolated"] = [one for one in without["isolated"] if (one["backend"], one["engine"]) != ("spark", "read")]
+    assert [of.backend for of in parts(without)] == ["dask"]
+    del without["isolated"]  # of an earlier version
+    assert parts(without) == []
 
 
 def test_the_largest_cell_of_each_backend() -> None:
@@ -153,7 +169,7 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     words = Words(html).sections
     assert {"method", "throughput", "stages", "model", "scaling", "cluster", "cost", "parity", "limits", "raw"} <= words.keys()
     assert "copies of <335> photos & more" in words["method"]  # text, not markup
-    assert html.count("<svg") == 7
+    assert html.count("<svg") == 8
     assert not re.search(r"(?:src|href)=[\"'](?!#)", html)
     assert "http" not in html.replace("http://www.w3.org/1999/xlink", "").replace("http://www.w3.org/2000/svg", "")  # names, not addresses
     identities = re.findall(r'\bid="([^"]+)"', html)

@@ -65,6 +65,9 @@ def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> No
     assert {run["repeat"] for run in runs[:6]} == {0}  # in rounds
     assert [run["backend"] for run in runs[:6]] != sorted(run["backend"] for run in runs[:6])  # and these in random order
     assert {(start["backend"], start["repeat"]) for start in content["starts"]} == {(b, r) for b in ("dask", "spark") for r in (0, 1)}
+    assert sorted((one["backend"], one["engine"], one["images"], one["repeat"]) for one in content["isolated"]) == [
+        (backend, engine, 12, repeat) for backend in ("dask", "spark") for engine in ("read", "sleep:0") for repeat in (0, 1)
+    ]
     parity = content["parity"]
     assert (parity["images"], parity["features"], parity["same_images"], parity["same_rejects"]) == (12, 0.0, True, True)
     assert parity["explained_variance"] < 1e-8
