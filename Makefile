@@ -102,6 +102,7 @@ lock:
 	$(UV) pyproject.toml --extra build --extra dev -o requirements/dev.lock $(UPGRADE)
 	$(UV) pyproject.toml --extra build --extra dask --extra spark --extra yarn --extra bootstrap -c requirements/dev.lock -o requirements/run.lock
 	$(UV) pyproject.toml --extra build --extra node -c requirements/dev.lock -o requirements/node.lock
+	$(UV) pyproject.toml --extra build --extra node --extra keras -c requirements/dev.lock -o requirements/node-keras.lock
 	$(UV) requirements/dask-yarn.in -o requirements/dask-yarn.lock $(UPGRADE)
 	grep -E '^(ai-edge-litert|numpy|pillow)==' requirements/dev.lock | sed 's/[ ;].*//' | cat requirements/peers.in - | $(UV) - -o requirements/peers.lock $(UPGRADE)
 	echo setuptools | $(UV) - -c requirements/dev.lock -o requirements/build.lock
