@@ -39,6 +39,10 @@ class Cluster:
     groups: tuple[Group, ...]
 
     @property
+    def gone(self) -> bool:
+        return self.state.startswith("TERMINATED")
+
+    @property
     def hours(self) -> float:
         return (datetime.now(UTC) - self.begun).total_seconds() / 3600
 
@@ -124,16 +128,21 @@ def start(account: Account, request: dict[str, Any]) -> str:
     return account.emr.run_job_flow(**request)["JobFlowId"]
 
 
-def changes(account: Account, cluster_id: str, until: Sequence[str], every: float) -> Iterator[Cluster]:
-    """The cluster, each time its state is another, up to one of `until` or its end. Asks every so many seconds."""
+def changes(
+    account: Account, cluster_id: str, until: Sequence[str], every: float, look: Callable[[Cluster], None] | None = None
+) -> Iterator[Cluster]:
+    """The cluster, each time its state is another, up to one of `until` or its end. Asks every so many seconds; `look` is shown
+    each answer."""
     last = ""
     while True:
         cluster = describe(account, cluster_id)
         if cluster.state != last:
             yield cluster
             last = cluster.state
-        if last in until or last.startswith("TERMINATED"):
+        if last in until or cluster.gone:
             return
+        if look:
+            look(cluster)
         time.sleep(every)
 
 

@@ -1,5 +1,6 @@
 """What a cluster costs, by the hour, and what a job on it does, by the benchmarks' model and the one table of prices. Dollars."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from benchmarks.projection import INSTANCES, Assumptions, engines, projected
 from benchmarks.report.results import read_results
 from bootstrap.settings import Settings
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MEASURED = Path(__file__).parents[1] / "benchmarks" / "results"
 # Paid for, and without a price in the table.
 UNPRICED = ("EBS volumes of the nodes", "public IPv4 addresses")
@@ -70,21 +72,31 @@ class Job:
 
 
 def jobs(settings: Settings, images: int, prices: Prices) -> tuple[list[Job], str]:
+    """On the cluster that the settings make."""
+    return jobs_on(groups(settings), settings.region, images, prices, settings.network.private)
+
+
+def jobs_on(of: Sequence[Group], region: str, images: int, prices: Prices, private: bool = False) -> tuple[list[Job], str]:
     """Of each backend, and from which measurement; none where the model does not know the type of the nodes that work."""
-    kinds = {group.type for group in groups(settings)[1:]}
-    # Folders are named by their date.
-    studies = sorted(MEASURED.glob("*/study.json"))
-    if len(kinds) != 1 or not kinds <= set(INSTANCES) or not studies:
+    workers = [group for group in of if group.role != "primary"]
+    kinds = {group.type for group in workers}
+    measured = studies()
+    if len(kinds) != 1 or not kinds <= set(INSTANCES) or not measured:
         return [], f"no projection: the benchmarks' model knows {', '.join(INSTANCES)}, one of them for core and task nodes"
-    results = read_results([studies[-1]])
-    cluster = Cluster(settings.core.type, settings.nodes - 1)
+    results = read_results([measured[-1]])
+    cluster = Cluster(workers[0].type, sum(group.count for group in workers))
+    by_hour = hourly(of, region, prices, private).total
     found = []
     for engine in engines(results.first):
-        one = projected(engine, cluster, images, prices, settings.region, Assumptions())
-        by_hour = hourly(groups(settings), settings.region, prices, settings.network.private).total
+        one = projected(engine, cluster, images, prices, region, Assumptions())
         found.append(Job(engine.name, one.start_seconds, one.seconds, by_hour * one.whole / 3600))
     machine = results.first["machine"]
     return (
         found,
         f"projected from {machine['cores']} cores of {machine['processor']}, {machine['date'][:10]}: a vCPU taken for as fast as a core",
     )
+
+
+def studies() -> list[Path]:
+    """Of this machine, the newest last. Their folders are named by the date alone, which those of quick ones and of clusters are not."""
+    return sorted(study for study in MEASURED.glob("*/study.json") if _DATE.fullmatch(study.parent.name))

@@ -1,10 +1,8 @@
 """`preflight`, `plan`, `up`, `status`, `down`, `ls` and `destroy`: a cluster from nothing to gone."""
 
 import json
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -15,11 +13,12 @@ from bootstrap import cluster as clusters
 from bootstrap import foundation, logs
 from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
-from bootstrap.aws import Account, code_of
-from bootstrap.bundle import staged
+from bootstrap.aws import Account
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context, command
 from bootstrap.cost import groups, hourly, jobs
+from bootstrap.counting import counted
+from bootstrap.launch import launched
 from bootstrap.preflight import Check
 from bootstrap.preflight import preflight as checks_of
 from bootstrap.request import IMAGES, LOGS, Bundle, Resources, check_release, run_job_flow
@@ -67,7 +66,7 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
         made, bucket = None, settings.bucket or f"fruits-ACCOUNT-{settings.region}"
     request = run_job_flow(settings, made or _not_made(bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
     by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
-    images = images or (_images(context) if made else 0) or DATA_SET
+    images = images or (counted(context.account, f"s3://{context.bucket}/{IMAGES}") if made else 0) or DATA_SET
     if as_json:
         of, source = jobs(settings, images, context.prices)
         cost = {"usd_an_hour": by_hour.total, **asdict(by_hour)}
@@ -120,32 +119,15 @@ def up(context: Context, images: int | None) -> int:
         made = foundation.find(account, settings)
         if any(check.advice for check in _shown(context, made)):
             raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
-        images = images or _images(context) or DATA_SET
+        images = images or counted(context.account, f"s3://{context.bucket}/{IMAGES}") or DATA_SET
         _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images)
         context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
         context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
-        made = foundation.deploy(account, settings, context.bucket, context.say)
-        with tempfile.TemporaryDirectory() as folder:
-            bundle = staged(account, settings, made.bucket, Path(folder), context.say)
-        started = clusters.start(account, run_job_flow(settings, made, bundle))
-        context.say(f"{started}: asked for")
+        started = launched(context)
     else:
         started = there.id
         context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
     return _awaited(context, started)
-
-
-def _images(context: Context) -> int:
-    """Objects in the bucket's folder of images; 0 where there is no bucket yet."""
-    from botocore.exceptions import ClientError
-
-    try:
-        pages = context.account.s3.get_paginator("list_objects_v2").paginate(Bucket=context.bucket, Prefix=f"{IMAGES}/")
-        return sum(page["KeyCount"] for page in pages)
-    except ClientError as refused:
-        if code_of(refused) != "NoSuchBucket":
-            raise
-        return 0
 
 
 def _awaited(context: Context, cluster_id: str) -> int:
