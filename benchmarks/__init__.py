@@ -1,1 +1,1 @@
-"""What `fruits` is measured by. Starts the product as a user would, and reads its reports; imports neither `fruits` nor `backends`."""
+"""What `fruits` is measured by. Starts the product as a user would, and reads its reports."""

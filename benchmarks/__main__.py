@@ -19,7 +19,6 @@ from benchmarks import images, plane
 from benchmarks.place import opened
 from benchmarks.prices import TABLE, read_prices
 from benchmarks.product import ROOT, Failed
-from benchmarks.report.page import page
 from benchmarks.report.question import Count, Counts, Duration, Names, Question
 from benchmarks.report.results import read_results
 from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, measure
@@ -98,6 +97,7 @@ def question(
 @click.option("--seed", type=int, help="Of the order. [default: another each time]")
 @click.option("--scratch", help="Folder for images and results, which are removed in the end; with --cluster yarn hdfs:// or s3://.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE]")
+@click.option("--no-page", is_flag=True, help="Measure only, as where matplotlib is missing; `report` makes the page.")
 @asking
 @click.pass_context
 def main(
@@ -117,6 +117,7 @@ def main(
     seed: int | None,
     scratch: str | None,
     output: Path | None,
+    no_page: bool,
     **asked: Any,
 ) -> None:
     """Measure fruits, on this machine or on a cluster.
@@ -169,7 +170,7 @@ def main(
             scale, most = QUICK if quick else FULL, max(workers or WORKERS)
             with _bench(console, scale, originals, repeats, most, seed, Path(place.url), peers_python) as bench:
                 measure(bench, ["features", "job", "notebook"], output / "speed.json", _settings(bench, seed))
-        if (output / "study.json").exists():
+        if not no_page and (output / "study.json").exists():
             _write_page([output], wanted, output / "report.html")
             console.print(f"written to {output / 'report.html'}", markup=False, soft_wrap=True)
 
@@ -208,6 +209,8 @@ def report(results: tuple[Path, ...], output: Path | None, **asked: Any) -> None
 
 
 def _write_page(results: Sequence[Path], asked: Question, to: Path) -> None:
+    from benchmarks.report.page import page
+
     to.write_text(page(read_results(results), asked))
 
 

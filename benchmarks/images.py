@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-SAMPLE = Path(__file__).parents[1] / "fruits" / "sample" / "Test"
+from fruits import job
+
+SAMPLE = Path(job.SAMPLE)
 
 
 def photos(folder: Path) -> list[Path]:

@@ -4,12 +4,13 @@ import os
 import platform
 import subprocess
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from backends import spark_home
 from benchmarks.product import ROOT
 
 PACKAGES = (
@@ -27,6 +28,31 @@ PACKAGES = (
 )
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
 
+COMMIT = "COMMIT"  # beside the package, in a copy of it that is no checkout
+
+
+def commit() -> str:
+    """Of the checkout, or what its copy says; empty where neither is known."""
+    if (ROOT / COMMIT).is_file():
+        return (ROOT / COMMIT).read_text().strip()
+    try:
+        return subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _version(package: str) -> str | None:
+    """None for what is not there. Of Spark that of SPARK_HOME, which pip does not know and which is used before pip's."""
+    if package == "pyspark":
+        spark_home.prefer()
+        import pyspark
+
+        return pyspark.__version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
 
 def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -41,8 +67,8 @@ def machine() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip(),
+        "packages": {package: _version(package) for package in PACKAGES},
+        "commit": commit(),
         "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z}",
         "load": os.getloadavg(),
     }

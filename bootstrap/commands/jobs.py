@@ -2,17 +2,18 @@
 
 import shlex
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 import rich_click as click
 
+from benchmarks.costs import Cost
 from benchmarks.report.question import in_words
 from bootstrap import cluster as clusters
-from bootstrap import steps
+from bootstrap import measuring, steps
 from bootstrap.arguments import asked
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context, command
-from bootstrap.cost import jobs_on
+from bootstrap.cost import MEASURED, jobs_on
 from bootstrap.counting import MOST, counted
 from bootstrap.request import LOGS, PYTHON
 from bootstrap.steps import Step
@@ -20,25 +21,20 @@ from fruits.backend import DEFAULT
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import Job
 
-
-def _following(function: Any) -> Any:
-    for option in (
-        click.option(
-            "--log-minutes",
-            type=click.FloatRange(0),
-            default=10.0,
-            show_default=True,
-            help="To wait for the log of the step's end, which EMR writes some minutes later.",
-        ),
-        click.option("--no-wait", is_flag=True, help="Do not follow it."),
-        click.option("--cluster-id", metavar="ID", help="Where there are several of one name."),
-    ):
-        function = option(function)
-    return function
+_CLUSTER_ID = click.option("--cluster-id", metavar="ID", help="Where there are several of one name.")
+_LOG_MINUTES = click.option(
+    "--log-minutes",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="To wait for the end of the log, which EMR writes some minutes after the step.",
+)
 
 
 @command(costs=True, waits=True)
-@_following
+@_CLUSTER_ID
+@click.option("--no-wait", is_flag=True, help="Do not follow it.")
+@_LOG_MINUTES
 @click.option("--cancel", "cancelled", metavar="STEP", help="End that step, and nothing else.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [FRUITS OPTIONS]")
 def submit(
@@ -69,10 +65,7 @@ def submit(
 
 def _cost(context: Context, cluster: Cluster, job: Job | None) -> None:
     """Says what the cluster costs, and what the job is expected to."""
-    by_hour = cluster.an_hour(context.prices)
-    context.say(f"{cluster.id} costs {by_hour} an hour, whether it works or not")
-    if by_hour.unknown:
-        context.say(f"without a price, and in no sum: {', '.join(by_hour.unknown)}")
+    by_hour = _cost_by_hour(context, cluster)
     if job is None:
         return
     images = counted(context.account, job.input)
@@ -88,6 +81,14 @@ def _cost(context: Context, cluster: Cluster, job: Job | None) -> None:
             usd = by_hour.total * one.run_seconds / 3600
             context.say(f"{one.backend}: {images:,} files of {job.input} in {in_words(one.run_seconds)}, {least}${usd:,.2f} of it")
     context.say(source)
+
+
+def _cost_by_hour(context: Context, cluster: Cluster) -> Cost:
+    by_hour = cluster.an_hour(context.prices)
+    context.say(f"{cluster.id} costs {by_hour} an hour, whether it works or not")
+    if by_hour.unknown:
+        context.say(f"without a price, and in no sum: {', '.join(by_hour.unknown)}")
+    return by_hour
 
 
 def _followed(context: Context, cluster: Cluster, step_id: str, log_minutes: float) -> int:
@@ -124,4 +125,45 @@ def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -
     return said.code
 
 
-COMMANDS = (submit,)
+@command(costs=True, waits=True)
+@_CLUSTER_ID
+@_LOG_MINUTES
+@click.option("--images", metavar="FOLDER", help="Of the bucket, such as Test. [default: the bundled sample]")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE-emr]")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [BENCHMARKS OPTIONS]")
+def benchmark(
+    context: Context, cluster_id: str | None, log_minutes: float, images: str | None, output: Path | None, arguments: tuple[str, ...]
+) -> int:
+    """Measure both backends on the cluster, bring the results here, and make one page of them and of this machine's.
+
+    All after -- goes to `python -m benchmarks`: benchmark -- --sizes 1000,2000,4000 --workers 2,4.
+    """
+    cluster = clusters.running(context.account, context.settings.name, cluster_id)
+    measuring.check_options(arguments, cluster)
+    output = output or MEASURED / f"{datetime.now(UTC):%Y-%m-%d}-emr"
+    if output.is_dir() and any(output.iterdir()):
+        raise BadArgument(f"{output} holds results already", "give another --output")
+    if images is not None:
+        images = images.strip("/")
+        if not counted(context.account, f"s3://{cluster.bucket}/{images}"):
+            raise BadArgument(f"there is nothing in s3://{cluster.bucket}/{images}", "bring the images there: `upload FOLDER`")
+    _cost_by_hour(context, cluster)
+    context.say("a study takes ten minutes to an hour, by its sizes and repeats")
+    context.confirm(f"Measure on {cluster.id}?")
+    results = f"{measuring.FOLDER}/{datetime.now(UTC):%Y-%m-%dT%H%M%S}/"
+    brought = measuring.staged(context.account, cluster.bucket)
+    line = measuring.command(brought, cluster.bucket, images, results, arguments)
+    step_id = steps.add(context.account, cluster.id, shlex.join(["benchmarks", *arguments]), line)
+    context.say(f"{step_id}: python -m benchmarks, with its results in s3://{cluster.bucket}/{results}")
+    if code := _followed(context, cluster, step_id, log_minutes):
+        return code
+    found = measuring.fetch(context.account, cluster.bucket, results, output)
+    page, together = output / "report.html", measuring.joined(found)
+    measuring.write_page(together, page)
+    context.say(f"written to {output}: {', '.join(path.name for path in [*found, page])}")
+    if together == found:
+        context.say("the page has the cluster's study alone: there is none of this machine with the same images")
+    return 0
+
+
+COMMANDS = (submit, benchmark)
