@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_service_quotas import ServiceQuotasClient
 
 ATTEMPTS = 8  # botocore's standard mode waits up to 20 s between two, with jitter: a throttled API is given two minutes
+CONNECTIONS = 32  # of a client at a time: what is small is transferred as fast as requests go out, not as bytes do
 SIGN_IN = "sign in (aws sso login, aws configure) or set AWS_PROFILE, and try again"
 
 
@@ -37,7 +38,8 @@ class Account:
     def client(self, service: Any) -> Any:
         from botocore.config import Config
 
-        return self._session.client(service, config=Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}))
+        config = Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}, max_pool_connections=CONNECTIONS)
+        return self._session.client(service, config=config)
 
     @cached_property
     def id(self) -> str:

@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from bootstrap.commands import jobs, lifecycle
+from bootstrap.commands import access, data, jobs, lifecycle
 
 EPILOG = (
     "Exit codes: 0 done, 1 something failed, 2 an argument was refused before anything started, 130 interrupted. Settings: "
@@ -19,6 +19,6 @@ def main() -> None:
     """
 
 
-for module in (lifecycle, jobs):
+for module in (lifecycle, data, jobs, access):
     for command in module.COMMANDS:
         main.add_command(command)

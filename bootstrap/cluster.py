@@ -93,8 +93,12 @@ def ours(account: Account) -> Iterator[Cluster]:
     for page in account.emr.get_paginator("list_clusters").paginate(ClusterStates=ACTIVE):
         for summary in page["Clusters"]:
             cluster = describe(account, summary["Id"])
-            if cluster.tags.get("Project") == PROJECT and cluster.tags.get("ManagedBy") == MANAGED_BY:
+            if _is_ours(cluster):
                 yield cluster
+
+
+def _is_ours(cluster: Cluster) -> bool:
+    return cluster.tags.get("Project") == PROJECT and cluster.tags.get("ManagedBy") == MANAGED_BY
 
 
 def find(account: Account, name: str, cluster_id: str | None = None) -> Cluster | None:
@@ -109,6 +113,17 @@ def find(account: Account, name: str, cluster_id: str | None = None) -> Cluster 
         which = ", ".join(f"{cluster.id} ({cluster.state}, since {cluster.begun:%Y-%m-%d %H:%M} UTC)" for cluster in found)
         raise BadArgument(f"there are {len(found)} clusters named {name}: {which}", "say which: --cluster-id")
     return found[0] if found else None
+
+
+def newest(account: Account, name: str) -> Cluster | None:
+    """The last of that name that this package made, gone or not; EMR tells of the last two months."""
+    pages = account.emr.get_paginator("list_clusters").paginate()
+    summaries = [summary for page in pages for summary in page["Clusters"] if summary["Name"] == name]
+    for summary in sorted(summaries, key=lambda one: one["Status"]["Timeline"]["CreationDateTime"], reverse=True):
+        cluster = describe(account, summary["Id"])
+        if _is_ours(cluster):
+            return cluster
+    return None
 
 
 def running(account: Account, name: str, cluster_id: str | None = None) -> Cluster:

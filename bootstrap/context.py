@@ -18,6 +18,7 @@ from fruits.errors import BadArgument
 from fruits.guard import guarded
 
 POLL_SECONDS = 15.0
+AT_AWS = "what was started goes on at AWS: `status` shows it, `down` ends it"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,15 @@ _OPTIONS = (
 )
 
 
-def command(*, costs: bool = False, waits: bool = False, release: bool = False) -> Callable[[Callable[..., int]], click.Command]:
-    """A command that is given a `Context`, and ends as all of ours do. `costs`: it takes --yes. `waits`: it takes --poll."""
+def cluster_id_option(function: Any) -> Any:
+    return click.option("--cluster-id", metavar="ID", help="Where there are several of one name.")(function)
+
+
+def command(
+    *, costs: bool = False, waits: bool = False, release: bool = False, interrupted: str = AT_AWS
+) -> Callable[[Callable[..., int]], click.Command]:
+    """A command that is given a `Context`, and ends as all of ours do. `costs`: it takes --yes. `waits`: it takes --poll. `interrupted`:
+    what Ctrl-C leaves, in words."""
     options = list(_OPTIONS)
     if release:
         options.append(click.option("--release", metavar="NAME", help="Of EMR."))
@@ -118,7 +126,7 @@ def command(*, costs: bool = False, waits: bool = False, release: bool = False) 
                 with translated():
                     return function(context, **given)
 
-            guarded(work, "what was started goes on at AWS: `status` shows it, `down` ends it")
+            guarded(work, interrupted)
 
         for option in reversed(options):
             option(called)

@@ -11,11 +11,12 @@ from bootstrap.request import LOGS
 
 @dataclass(frozen=True)
 class Log:
-    """`name` below the cluster's folder, such as `steps/s-1/stderr.gz`."""
+    """`name` below the cluster's folder, such as `steps/s-1/stderr.gz`. `size`: bytes in the bucket."""
 
     bucket: str
     key: str
     name: str
+    size: int
 
     def text(self, account: Account) -> str:
         content = account.s3.get_object(Bucket=self.bucket, Key=self.key)["Body"].read()
@@ -27,7 +28,7 @@ def logs(account: Account, cluster: Cluster, below: str = "") -> Iterator[Log]:
     folder = f"{LOGS}/{cluster.id}/"
     for page in account.s3.get_paginator("list_objects_v2").paginate(Bucket=cluster.bucket, Prefix=folder + below):
         for found in page.get("Contents", []):
-            yield Log(cluster.bucket, found["Key"], found["Key"].removeprefix(folder))
+            yield Log(cluster.bucket, found["Key"], found["Key"].removeprefix(folder), found["Size"])
 
 
 def of_bootstrap(account: Account, cluster: Cluster) -> list[Log]:

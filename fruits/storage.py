@@ -97,10 +97,10 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Makes a folder and what is missing above it, its owner's alone; one that is there stays as it is."""
     if not folder.is_dir():
-        _make_private(folder.parent)
+        make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)  # another worker may have been faster
 
 
@@ -184,7 +184,7 @@ class Folder:
             self._remote.write_new(name, data)
             return
         target = Path(self.path(name))
-        _make_private(target.parent)
+        make_private(target.parent)
         with open(target, "xb", opener=private) as file:
             try:
                 file.write(data)
@@ -197,7 +197,7 @@ class Folder:
     def create(self, name: str) -> Iterator["NewFile"]:
         """A file to write to piece by piece, which appears under its name when the block ends without an error."""
         target = Path(self.path(name)) if self.local else Path(tempfile.gettempdir(), Path(name).name)
-        _make_private(target.parent)
+        make_private(target.parent)
         draft = Path(_draft_of(str(target)))
         try:
             with open(draft, "xb", opener=private) as raw:

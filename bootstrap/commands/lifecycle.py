@@ -15,7 +15,7 @@ from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account
 from bootstrap.cluster import Cluster
-from bootstrap.context import Context, command
+from bootstrap.context import Context, cluster_id_option, command
 from bootstrap.cost import groups, hourly, jobs
 from bootstrap.counting import counted
 from bootstrap.launch import launched
@@ -148,10 +148,6 @@ def _last_words(context: Context, cluster: Cluster) -> str:
         where = f"s3://{cluster.bucket}/{LOGS}/{cluster.id}/"
         return f"\nEMR writes the nodes' logs to {where} some minutes later: `logs --cluster-id {cluster.id}`"
     return "".join(f"\n{name}:\n" + "\n".join(f"  {line}" for line in lines) for name, lines in found.items() if lines)
-
-
-def cluster_id_option(function: Any) -> Any:
-    return click.option("--cluster-id", metavar="ID", help="Where there are several of one name.")(function)
 
 
 @command()

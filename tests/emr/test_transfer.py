@@ -1,0 +1,431 @@
+"""Images to the bucket and results from it, against an S3 server process on loopback, and through a proxy that is S3 on a bad day."""
+
+import hashlib
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+import bootstrap.aws
+import s3
+from bootstrap.commands.data import backup, upload
+from bootstrap.transfer import PART
+from conftest import SAMPLE, WITHOUT_OVERRIDE
+
+BUCKET = "fruits-of-the-tests"
+ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 .jpg"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Of boto3, empty. The commands find its server by the environment."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    found = boto3.resource("s3", endpoint_url=server).Bucket(BUCKET)
+    found.create(CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
+    yield found
+    found.objects.delete()
+    found.delete()
+
+
+def run(command: Any, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(command, [str(one) for one in arguments])
+
+
+def copied(command: Any, *arguments: str | Path) -> str:
+    """Its last line."""
+    ended = run(command, *arguments, "--bucket", BUCKET, "--yes")
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout.strip().splitlines()[-1]
+
+
+def contents(bucket: Any) -> dict[str, bytes]:
+    return {one.key: one.get()["Body"].read() for one in bucket.objects.all()}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def written(folder: Path, content: dict[str, bytes]) -> Path:
+    for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@contextmanager
+def counted(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """What the proxy with its faults counts, while the commands speak through it."""
+    with s3.faulty_proxy(server) as (address, counts), monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        yield counts
+
+
+def test_the_images_keep_their_labels_and_names_and_all_else_is_told(bucket: Any, tmp_path: Path) -> None:
+    images = {f"Apple 10/{ODD}": b"1", "Apple 10/b.JPEG": b"22", "at the root.jpg": b"", "a/b/c.jpg": b"4"}
+    folder = written(tmp_path / "in", {**images, "notes.txt": b"-", "Apple 10/._b.jpg": b"-", "Apple 10/.DS_Store": b"-"})
+    (folder / "linked").symlink_to(SAMPLE, target_is_directory=True)
+    ended = run(upload, folder, "--bucket", BUCKET, "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert contents(bucket) == {f"Test/{name}": data for name, data in images.items()}
+    assert bucket.Object("Test/a/b/c.jpg").content_type == "image/jpeg"
+    assert "no images: 2 left behind by file systems, 1 of other names" in ended.stdout
+    assert f"not followed: {folder}/linked, a link to a folder" in ended.stdout
+    assert "4 images copied, 0 were there, 0 failed" in ended.stdout
+
+
+def test_the_cost_of_the_requests_is_shown_before_it_is_asked(bucket: Any, tmp_path: Path) -> None:
+    folder = written(tmp_path, {f"{number}.jpg": b"1" for number in range(20)})
+    ended = run(upload, folder, "--bucket", BUCKET)
+    assert ended.exit_code == 2
+    assert "20 PUT $0.0001" in ended.stdout  # 20 of 0.0053 dollars a thousand
+    assert "There is no terminal to ask at" in ended.stderr
+    assert not contents(bucket)
+
+
+def test_what_is_there_is_not_sent_again_and_what_changed_is(
+    bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {f"a/{number}.jpg": str(number).encode() for number in range(10)}
+    folder = written(tmp_path, images)
+    for name in list(images)[:6]:
+        bucket.put_object(Key=f"Test/{name}", Body=images[name])
+    bucket.put_object(Key="Test/a/0.jpg", Body=b"x")  # of the same size
+    with counted(server, monkeypatch) as counts:
+        assert copied(upload, folder).startswith("5 images copied, 5 were there, 0 failed")
+        assert counts["PUT"] == 5
+        assert copied(upload, folder).startswith("0 images copied, 10 were there, 0 failed")
+        assert counts["PUT"] == 5
+    assert contents(bucket) == {f"Test/{name}": data for name, data in images.items()}
+
+
+def test_a_file_in_parts_is_known_again(bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = os.urandom(1024) * (2 * PART // 1024) + b"and a third part"
+    folder = written(tmp_path / "in", {"large.jpg": large})
+    with counted(server, monkeypatch) as counts:
+        assert copied(upload, folder).startswith("1 images copied")
+        assert counts["PUT"] == 3
+        assert copied(upload, folder).startswith("0 images copied, 1 were there")
+        assert counts["PUT"] == 3
+    assert contents(bucket) == {"Test/large.jpg": large}
+    assert copied(backup, tmp_path / "out", "--from", "Test").startswith("1 files copied")
+    assert files(tmp_path / "out") == {"Test/large.jpg": large}
+
+
+def test_both_ways_through_an_s3_that_throttles_cuts_and_does_not_answer(
+    bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = {f"{number}.jpg": os.urandom(1000) for number in range(100)}
+    with counted(server, monkeypatch) as counts:
+        assert copied(upload, written(tmp_path / "in", images)).startswith("100 images copied")
+        assert counts["unanswered"]
+        assert contents(bucket) == {f"Test/{name}": data for name, data in images.items()}
+        assert copied(backup, tmp_path, "--from", "Test").startswith("100 files copied")
+        assert counts["throttled"]
+        assert counts["cut"]
+    assert files(tmp_path / "Test") == images
+
+
+def test_where_kms_makes_etags_the_content_is_compared_by_its_sha_256(
+    bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "in", {"a.jpg": b"1", "b.jpg": b"2"})
+    with kms_proxy(server) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert copied(upload, folder).startswith("2 images copied")
+        told = boto3.client("s3", endpoint_url=address).head_object(Bucket=BUCKET, Key="Test/a.jpg")["ETag"]
+        assert told != f'"{hashlib.md5(b"1", usedforsecurity=False).hexdigest()}"'
+        (folder / "b.jpg").write_bytes(b"3")
+        assert copied(upload, folder).startswith("1 images copied, 1 were there")
+        # What others wrote there has neither digest: it is taken for the same while it has the time that a backup gave it.
+        bucket.put_object(Key="Results/c", Body=b"4")
+        assert copied(backup, tmp_path / "out").startswith("1 files copied")
+        assert copied(backup, tmp_path / "out").startswith("0 files copied, 1 were there")
+        (tmp_path / "out" / "Results" / "c").write_bytes(b"5")
+        assert copied(backup, tmp_path / "out").startswith("1 files copied, 0 were there")
+    assert files(tmp_path / "out") == {"Results/c": b"4"}
+
+
+@contextmanager
+def kms_proxy(behind: str) -> Iterator[str]:
+    """The server, as it answers where KMS encrypts: its ETags are not the content's MD5, but another 32 digits."""
+    etag = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            target = urlsplit(behind)
+            upstream = HTTPConnection(str(target.hostname), target.port)
+            upstream.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name != "Expect"})
+            answer = upstream.getresponse()
+            content = answer.read()
+            if answer.getheader("Content-Type", "").endswith("xml"):
+                content = etag.sub(lambda found: found[0][::-1], content)
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() == "etag":
+                    self.send_header("ETag", f'"{value[1:-1][::-1]}"')
+                elif name.lower() not in ("content-length", "connection", "server", "date"):
+                    self.send_header(name, value)
+            self.send_header("x-amz-server-side-encryption", "aws:kms")
+            length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(content)
+            upstream.close()
+
+        do_GET = do_PUT = do_HEAD = _pass_on  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with served(Handler) as address:
+        yield address
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer((s3.LOOPBACK, 0), handler) as http:
+        thread = Thread(target=http.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://{s3.LOOPBACK}:{http.server_port}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+def test_files_that_cannot_be_sent_are_named_and_the_others_are_sent(bucket: Any, tmp_path: Path) -> None:
+    folder = written(tmp_path, {"good.jpg": b"1", "no right.jpg": b"2", "later.jpg": b"3"})
+    (folder / "no right.jpg").chmod(0)
+    (folder / "leads nowhere.jpg").symlink_to(tmp_path / "nowhere")
+    (folder / "read error.jpg").symlink_to("/proc/self/mem")
+    os.mkfifo(folder / "pipe.jpg")
+    Path(os.fsdecode(bytes(folder) + b"/\xff.jpg")).write_bytes(b"4")
+    long = "/".join(["x" * 200] * 6) + "/y.jpg"
+    written(folder, {long: b"5"})
+    assert WITHOUT_OVERRIDE
+    with subprocess.Popen(
+        [*WITHOUT_OVERRIDE, *command("upload"), folder, "--bucket", BUCKET, "--yes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        out, err = process.communicate()
+    assert process.returncode == 1, err
+    assert contents(bucket) == {"Test/good.jpg": b"1", "Test/later.jpg": b"3"}
+    assert "2 images copied, 0 were there, 6 failed" in out
+    assert sorted(line for line in err.splitlines() if line.startswith("failed")) == [
+        "failed: \\xff.jpg: bad-name",
+        "failed: leads nowhere.jpg: not-found",
+        "failed: no right.jpg: Permission denied",
+        "failed: pipe.jpg: not-a-file",
+        "failed: read error.jpg: Input/output error",
+        f"failed: {long}: the name has more than the 1024 bytes that S3 takes",
+    ]
+
+
+def command(name: str) -> list[str]:
+    return [sys.executable, "-c", f"from bootstrap.commands.data import {name}; {name}()"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing"], "there is no folder missing on this machine"),
+        (["s3://other/Test"], "there is no folder s3://other/Test on this machine"),
+        (["file"], "there is no folder file on this machine"),
+        (["empty"], "matches *.jpg or *.jpeg (1 of other names)"),
+        (["in", "--to", "Results/Test"], "--to 'Results/Test' is no folder for images"),
+        (["in", "--to", "../Test"], "--to '../Test' is no folder for images"),
+        (["in", "--to", "/"], "--to '/' is no folder for images"),
+        (["in", "--bucket", "there-is-none"], "there is no bucket there-is-none"),
+    ],
+)
+def test_an_upload_that_cannot_be_is_refused(
+    arguments: list[str], said: str, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, {"file": b"", "in/a.jpg": b"1", "empty/notes.txt": b""})
+    monkeypatch.chdir(tmp_path)
+    ended = run(upload, "--bucket", BUCKET, *arguments, "--yes")
+    assert (ended.exit_code, said in ended.stderr) == (2, True), ended.output
+    assert not contents(bucket)
+
+
+def test_results_come_whole_private_and_under_their_names(bucket: Any, tmp_path: Path) -> None:
+    results = {f"Results/features/{ODD}": b"1", "Results/report.json": b"2"}
+    others = {"Test/a.jpg": b"3", "logs/j-1/steps/s-1/stderr.gz": b"4", "bundles/x/install.sh": b"5"}
+    for key, data in {**results, **others, "Results/": b"", "Results/features_$folder$": b""}.items():
+        bucket.put_object(Key=key, Body=data)
+    out = tmp_path / "new" / "out"
+    ended = run(backup, out, "--bucket", BUCKET, "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert "left out: 2 folder markers" in ended.stdout
+    assert "without a price, and in no sum: data transfer out of AWS" in ended.stdout
+    assert files(out) == results
+    assert {stat.S_IMODE(path.stat().st_mode) for path in out.rglob("*") if path.is_file()} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [out, *out.rglob("*")] if path.is_dir()} == {0o700}
+    bucket.Object("Results/report.json").delete()
+    ended = run(backup, out, "--bucket", BUCKET, "--yes", "--all")
+    assert "1 files copied, 1 were there, 0 failed" in ended.stdout
+    assert "left out: 2 folder markers, 1 in bundles, 1 in logs" in ended.stdout
+    assert files(out) == {**results, "Test/a.jpg": b"3"}  # what vanished stays
+
+
+def test_no_key_leads_out_of_the_folder(bucket: Any, tmp_path: Path) -> None:
+    bad = ["Results/../../outside", "Results//etc/passwd", "Results/a/./b", "Results/a/.."]
+    for key in [*bad, "Results/good", "Results/good/below a file"]:
+        bucket.put_object(Key=key, Body=b"1")
+    out = tmp_path / "out"
+    ended = run(backup, out, "--bucket", BUCKET, "--yes")
+    assert ended.exit_code == 1
+    for key in bad:
+        assert f"failed: {key}: its name would lead out of the folder, or to no file" in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if line.startswith("failed: Results/good")]) == 1  # one of the two is in its way
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_backup_that_was_killed_leaves_no_part_of_a_file_and_the_next_goes_on(bucket: Any, server: str, tmp_path: Path) -> None:
+    results = {"Results/hangs": b"1" * 9000, **{f"Results/{number}": b"2" for number in range(5)}}
+    for key, data in results.items():
+        bucket.put_object(Key=key, Body=data)
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        with s3.faulty_proxy(server, hung="hangs") as (address, counts):
+            process = subprocess.Popen(
+                [*command("backup"), tmp_path, "--bucket", BUCKET, "--yes"],
+                env={**os.environ, "AWS_ENDPOINT_URL": address},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            wait_for(
+                lambda: counts["hung"] and sorted(name.partition("/")[0] for name in files(tmp_path)) == [".partial", *["Results"] * 5]
+            )
+            if number == signal.SIGINT:
+                assert run(backup, tmp_path, "--bucket", BUCKET, "--yes").exit_code == 2  # while it runs
+            process.send_signal(number)
+            _, err = process.communicate(timeout=20)
+        assert process.returncode == code
+        assert not (tmp_path / "Results" / "hangs").exists()
+    assert "interrupted: the same command goes on where this one stopped" in err
+    assert copied(backup, tmp_path).startswith("1 files copied, 5 were there")
+    assert files(tmp_path) == results
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    patience = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["file"], "file is no folder on this machine"),
+        (["out", "--from", "Nothing"], "nothing lies in s3://fruits-of-the-tests/Nothing"),
+        (["out", "--from", "Results", "--all"], "--all and --from"),
+        (["out", "--bucket", "there-is-none"], "there is no bucket there-is-none"),
+    ],
+)
+def test_a_backup_that_cannot_be_is_refused(
+    arguments: list[str], said: str, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_object(Key="Results/a", Body=b"1")
+    written(tmp_path, {"file": b""})
+    monkeypatch.chdir(tmp_path)
+    ended = run(backup, "--bucket", BUCKET, *arguments, "--yes")
+    assert (ended.exit_code, said in ended.stderr) == (2, True), ended.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: Any, tmp_path: Path) -> None:
+    bucket.put_object(Key="Results/a", Body=bytes(2**20))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", tmp_path], check=True)
+    try:
+        ended = run(backup, tmp_path / "out", "--bucket", BUCKET, "--yes")
+        assert ended.exit_code == 2
+        assert "1,048,576 bytes are to be fetched" in ended.stderr
+        assert not list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@contextmanager
+def always(status: int, code: str) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server with one answer, and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>of the test</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with served(Handler) as address:
+        yield address, asked
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code", "said"),
+    [
+        (400, "ExpiredToken", 2, "the credentials have expired"),
+        (403, "InvalidAccessKeyId", 2, "AWS does not know these credentials"),
+        (403, "AccessDenied", 2, "ListObjectsV2: access denied"),
+        (503, "SlowDown", 1, "AWS takes no more requests (SlowDown) after 2 attempts"),
+    ],
+)
+@pytest.mark.parametrize("name", ["upload", "backup"])
+def test_what_s3_refuses_is_told_in_words(
+    name: str, status: int, code: str, exit_code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path, {"a.jpg": b"1"})
+    monkeypatch.setattr(bootstrap.aws, "ATTEMPTS", 2)
+    with always(status, code) as (address, asked):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        ended = run({"upload": upload, "backup": backup}[name], folder, "--bucket", BUCKET, "--yes")
+    assert len(asked) == (2 if status == 503 else 1)
+    assert (ended.exit_code, said in ended.stderr) == (exit_code, True), ended.output
+    assert files(folder) == {"a.jpg": b"1"}
+
+
+def test_without_credentials_it_is_said_how_to_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path, {"a.jpg": b"1"})
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    for of in (upload, backup):
+        ended = run(of, folder, "--yes")
+        assert ended.exit_code == 2
+        assert "there are no credentials for AWS" in ended.stderr
+        assert "aws sso login" in ended.stderr
