@@ -22,7 +22,6 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-import bootstrap.aws
 import s3
 from bootstrap.commands.data import backup, upload
 from bootstrap.transfer import PART
@@ -373,59 +372,3 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: 
         assert not list(tmp_path.iterdir())
     finally:
         subprocess.run(["umount", tmp_path], check=True)
-
-
-@contextmanager
-def always(status: int, code: str) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server with one answer, and what it was asked."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            content = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>of the test</Message></Error>".encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/xml")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with served(Handler) as address:
-        yield address, asked
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "exit_code", "said"),
-    [
-        (400, "ExpiredToken", 2, "the credentials have expired"),
-        (403, "InvalidAccessKeyId", 2, "AWS does not know these credentials"),
-        (403, "AccessDenied", 2, "ListObjectsV2: access denied"),
-        (503, "SlowDown", 1, "AWS takes no more requests (SlowDown) after 2 attempts"),
-    ],
-)
-@pytest.mark.parametrize("name", ["upload", "backup"])
-def test_what_s3_refuses_is_told_in_words(
-    name: str, status: int, code: str, exit_code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = written(tmp_path, {"a.jpg": b"1"})
-    monkeypatch.setattr(bootstrap.aws, "ATTEMPTS", 2)
-    with always(status, code) as (address, asked):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        ended = run({"upload": upload, "backup": backup}[name], folder, "--bucket", BUCKET, "--yes")
-    assert len(asked) == (2 if status == 503 else 1)
-    assert (ended.exit_code, said in ended.stderr) == (exit_code, True), ended.output
-    assert files(folder) == {"a.jpg": b"1"}
-
-
-def test_without_credentials_it_is_said_how_to_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = written(tmp_path, {"a.jpg": b"1"})
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
-    for of in (upload, backup):
-        ended = run(of, folder, "--yes")
-        assert ended.exit_code == 2
-        assert "there are no credentials for AWS" in ended.stderr
-        assert "aws sso login" in ended.stderr

@@ -1,0 +1,101 @@
+"""What AWS refuses: every command that moves data or opens a tunnel says it in words, and has done nothing."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import bootstrap.aws
+from bootstrap.commands.access import tunnel
+from bootstrap.commands.data import backup, logs, upload
+
+COMMANDS = {"upload": upload, "backup": backup, "logs": logs, "tunnel": tunnel}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With an image, and a PATH on which the tunnel finds what it needs, which does nothing."""
+    for name in ("aws", "session-manager-plugin"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(b"1")
+    return images
+
+
+def run(name: str, folder: Path, *more: str) -> Result:
+    return CliRunner().invoke(COMMANDS[name], [*more, *([str(folder), "--yes"] if name in ("upload", "backup") else [])])
+
+
+@contextmanager
+def always(status: int, code: str) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server with one answer, in the form of S3 or of EMR, and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            target = self.headers.get("X-Amz-Target", "")
+            asked.append(target or self.path)
+            content = json.dumps({"__type": code, "message": "said"}) if target else f"<Error><Code>{code}</Code></Error>"
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.1" if target else "application/xml")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = Thread(target=http.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}", asked
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "exit_code", "said"),
+    [
+        (400, ("ExpiredToken", "ExpiredTokenException"), 2, "the credentials have expired"),
+        (403, ("InvalidAccessKeyId", "UnrecognizedClientException"), 2, "AWS does not know these credentials"),
+        (403, ("AccessDenied", "AccessDeniedException"), 2, ": access denied"),
+        (503, ("SlowDown", "ThrottlingException"), 1, "AWS takes no more requests"),
+    ],
+)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_is_told_in_words(
+    name: str, status: int, codes: tuple[str, str], exit_code: int, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap.aws, "ATTEMPTS", 2)  # eight would take two minutes
+    with always(status, codes[name in ("logs", "tunnel")]) as (address, asked):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        ended = run(name, folder, "--bucket", "fruits-of-the-tests")
+    assert len(asked) == (2 if status == 503 else 1)
+    assert (ended.exit_code, said in ended.stderr) == (exit_code, True), ended.output
+    assert [path.name for path in folder.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_without_credentials_it_is_said_how_to_sign_in(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(variable)
+    ended = run(name, folder)
+    assert ended.exit_code == 2
+    assert "there are no credentials for AWS" in ended.stderr
+    assert "aws sso login" in ended.stderr
