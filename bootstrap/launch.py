@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bootstrap import cluster as clusters
 from bootstrap import foundation
-from bootstrap.bundle import staged
 from bootstrap.context import Context
 from bootstrap.request import run_job_flow
+from bootstrap.staging import staged
 
 
 def launched(context: Context) -> str:

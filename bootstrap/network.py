@@ -119,10 +119,10 @@ def _way_out(account: Account, vpc: str, subnet: str) -> Way:
 def _free_cidr(account: Account, vpc: str) -> str:
     """The last network of `PRIVATE_BITS` in the VPC that no subnet has: subnets are usually made from the first on."""
     blocks = [
-        ipaddress.ip_network(block["CidrBlock"]) for block in account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlockAssociationSet"]
+        ipaddress.IPv4Network(block["CidrBlock"]) for block in account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlockAssociationSet"]
     ]
     pages = account.ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
-    taken = [ipaddress.ip_network(subnet["CidrBlock"]) for page in pages for subnet in page["Subnets"]]
+    taken = [ipaddress.IPv4Network(subnet["CidrBlock"]) for page in pages for subnet in page["Subnets"]]
     for block in blocks:
         for free in reversed(list(block.subnets(new_prefix=PRIVATE_BITS)) if block.prefixlen <= PRIVATE_BITS else []):
             if not any(free.overlaps(other) for other in taken):

@@ -77,6 +77,7 @@ class Settings:
     applications: tuple[str, ...]
     idle_minutes: int
     tensorflow: bool
+    wheels: bool
     primary: Primary
     core: Core
     task: Task
