@@ -292,6 +292,24 @@ def rejected(results: str, reasons: tuple[str, ...], paths: bool, as_json: bool)
 
 
 @main.command()
+@click.argument("results")
+def report(results: str) -> None:
+    """Make the page of a results folder, report.html, again: from its files, with nothing featurized.
+
+    For results of an earlier version, which have none, and where the images were out of reach, so that it has no thumbnails.
+    """
+
+    def work() -> int:
+        from fruits.page.make import write_again
+
+        page = write_again(results, lambda text: click.echo(f"note: {text}", err=True))
+        click.echo(f"{results}/{page.name}: {page.bytes / 1e6:.1f} MB")
+        return 0
+
+    _guarded(work)
+
+
+@main.command()
 @click.argument("archive", default="environment.tar.gz")
 @click.option(
     "--engine", type=click.Choice(list(ENGINES)), default="litert", show_default=True, help="keras adds TensorFlow, openvino OpenVINO."

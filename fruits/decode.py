@@ -2,8 +2,10 @@
 
 import io
 import warnings
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +14,8 @@ from fruits.model import SIDE
 
 if TYPE_CHECKING:
     from fruits.model import Pixels
+
+Made = TypeVar("Made")
 
 # What photos come in (MPO, of phones, is read as JPEG). Not WebP, whose decoder takes 15 bytes a pixel (722 MB at 40 million), and not
 # TIFF, whose decoder has the longest list of vulnerabilities.
@@ -51,14 +55,36 @@ def decode(data: bytes, max_pixels: int) -> "Pixels":
 
     Raises `Rejected` for whatever is not an image.
     """
+    return _made(data, max_pixels, _pixels)
+
+
+def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
+    """An RGB picture of side x side, as `decode` would have it: without its proportions. Large JPEGs are decoded at a part of their size.
+
+    Raises `Rejected` for whatever is not an image.
+    """
+    return _made(data, max_pixels, partial(_small, side))
+
+
+def _pixels(image: Image.Image) -> "Pixels":
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _small(side: int, image: Image.Image) -> Image.Image:
+    image.draft("RGB", (2 * side, 2 * side))
+    return image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _made(data: bytes, max_pixels: int, of: Callable[[Image.Image], Made]) -> Made:
+    """What `of` makes of the image that was opened, and not decoded yet; what fails in that raises `Rejected`."""
     if not data:
         raise Rejected(Reason.EMPTY, "0 bytes")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height * _weight(image) > max_pixels:
                 raise Rejected(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels, the limit is {max_pixels}")
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-            return np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+            return of(image)
     except Image.DecompressionBombError as bomb:
         raise Rejected(Reason.TOO_MANY_PIXELS, str(bomb)) from bomb
     except UnidentifiedImageError as unknown:

@@ -1,10 +1,10 @@
-"""A run from end to end: list, featurize, fit, project, export, report. What no engine decides is decided here, once."""
+"""A run from end to end: list, featurize, fit, project, export, page, report. What no engine decides is decided here, once."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from time import monotonic
@@ -29,6 +29,7 @@ from fruits.manifest import find_images
 from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed, check_processor
 from fruits.observer import Advance, Nobody, Observer
+from fruits.page.make import write_page
 from fruits.pca import Projection, Spread
 from fruits.plan import CARRIED, Chunk, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
@@ -280,7 +281,7 @@ class _Run:
             fingerprint=ready.fingerprints,
             model=self._model(),
             backend=described,
-            stages=[self.stages[name] for name in STAGES if name in self.stages],
+            stages=self._stages(),
             images=counts,
             rejected_by_reason=_sum(chunk.reasons for chunk in done),
             labels=_sum(chunk.labels for chunk in done),
@@ -293,8 +294,15 @@ class _Run:
             linked_folders=ready.listing.linked_folders,
             captured=self.captured,
         )
+        with self._stage("page", counts.featurized):
+            page = write_page(ready.results.folder, report)
+        report = replace(report, stages=self._stages(), finished=now(), files=[*files, page])
         ready.results.publish(report, [chunk.chunk for chunk in done])
         return report
+
+    def _stages(self) -> list[Stage]:
+        """Those that have ended, in the order of the report."""
+        return [self.stages[name] for name in STAGES if name in self.stages]
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

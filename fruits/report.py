@@ -13,7 +13,7 @@ from fruits.versions import versions
 REPORT = "report.json"
 SCHEMA_VERSION = 1
 # The order in which stages are reported. The listing runs before the session is opened, so that bad input is refused first.
-STAGES = ("start", "list", "featurize", "fit", "project", "export")
+STAGES = ("start", "list", "featurize", "fit", "project", "export", "page")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ PROJECTIONS = f"{WORK}/projections"
 CSV = "results.csv"
 REJECTED = "rejected.parquet"
 PROJECTION = "projection.npz"
+PAGE = "report.html"
 # Where nothing but this program's files can be, so that what no report names may be removed.
 OWN_FOLDERS = (FEATURES_FOLDER, PCA_FOLDER, MARKERS, REJECTS, PROJECTIONS, MOMENTS)
 

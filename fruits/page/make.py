@@ -1,0 +1,102 @@
+"""`report.html` of a results folder: at the end of a run, and again from the folder alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fruits.images import Input
+from fruits.lease import Lease
+from fruits.neighbours import Neighbours, nearest
+from fruits.page.render import render
+from fruits.quality import Quality, judge
+from fruits.report import REPORT, RunReport, read_report
+from fruits.results import PAGE
+from fruits.sampled import SEED, Sampled, sampled
+from fruits.storage import Folder, StoredFile, normalized
+from fruits.thumbnails import MOST as MOST_THUMBNAILS
+from fruits.thumbnails import Sheet, sheet
+
+MAP_MOST = 25_000  # images: what a browser draws at once
+JUDGED_MOST = 20_000  # images that are compared with one another for the accuracy
+NEIGHBOURS = 8  # shown of an image
+_WITNESSES = 16
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of the images: those of the map, of each its nearest others there, the accuracy, and thumbnails.
+
+    `names` of the rows, below the input folder. `judged`: rows of the map to which the accuracy's numbers of images refer.
+    """
+
+    rows: Sampled
+    names: list[str]
+    near: Neighbours
+    quality: Quality | None
+    judged: Sequence[int]
+    thumbnails: Sheet
+
+
+def write_page(folder: Folder, report: RunReport) -> StoredFile:
+    """Makes the page of a report and of the files that it names."""
+    shown = None if report.job["features_only"] else _shown(folder, report)
+    return folder.write(PAGE, render(report, shown).encode())
+
+
+def write_again(results: str, note: Callable[[str], None]) -> StoredFile:
+    """Makes the page of a results folder anew, and the report that names it; `note` is told why it takes time.
+
+    Raises `BadArgument` where there is no report, or the folder cannot be written, and `OutputInUse` while a run has it.
+    """
+    folder = Folder(normalized(results))
+    read_report(folder.url)  # before a lease is written into a folder that is none of ours
+    lease = Lease(folder, "the page", note)
+    lease.acquire()
+    try:
+        report = read_report(folder.url)  # another run may have ended meanwhile
+        page = write_page(folder, report)
+        files = [*(file for file in report.files if file.name != PAGE), page]
+        lease.check()
+        folder.write(REPORT, replace(report, files=files).to_json().encode())
+    finally:
+        lease.release()
+    return page
+
+
+def _shown(folder: Folder, report: RunReport) -> Shown:
+    rows = sampled(folder, report, MAP_MOST)
+    own = np.arange(len(rows))
+    near = nearest(rows.vectors, rows.vectors, min(NEIGHBOURS, len(rows) - 1), (own, own))
+    quality, judged = None, list(range(len(rows)))
+    if len(rows) > JUDGED_MOST:
+        judged = np.sort(np.random.default_rng(SEED).choice(len(rows), JUDGED_MOST, replace=False)).tolist()
+        quality = judge(rows.vectors[judged], [rows.paths[at] for at in judged], [rows.labels[at] for at in judged])
+    elif len(rows) > 1:
+        quality = judge(rows.vectors, rows.paths, rows.labels, near.indices)
+    names = [path.removeprefix(report.job["input"] + "/") for path in rows.paths]
+    wanted = dict.fromkeys([*_that_matter(quality, judged), *_evenly(rows.labels)])
+    return Shown(rows, names, near, quality, judged, _thumbnails(report, [names[row] for row in wanted]))
+
+
+def _thumbnails(report: RunReport, names: Sequence[str]) -> Sheet:
+    job, keys = report.job, names[:MOST_THUMBNAILS]
+    witnesses = tuple(keys[:: max(1, len(keys) // _WITNESSES)])
+    return sheet(Input(job["input"], job["max_pixels"], job["max_file_bytes"], witnesses), keys)
+
+
+def _that_matter(quality: Quality | None, judged: Sequence[int]) -> Iterator[int]:
+    """Rows of which the tables show a picture."""
+    if quality:
+        yield from (judged[odd.image] for odd in quality.odd)
+        yield from (judged[image] for pair in quality.confused for image in pair.example)
+
+
+def _evenly(labels: Sequence[str]) -> list[int]:
+    """All rows, in turns one of each label."""
+    seen: dict[str, int] = {}
+    turns = []
+    for label in labels:
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    return sorted(range(len(labels)), key=turns.__getitem__)
