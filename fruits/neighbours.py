@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 NONE = -1  # the index where there are fewer neighbours than were asked for
 
-_BLOCK = 4_000_000  # distances at a time, 8 bytes each
+_BLOCK = 4_000_000  # distances at a time, of 8 bytes
 # So many more than were asked for are compared at full precision: what the fast formula rounds may be in another order.
 _SPARE = 8
 
@@ -43,18 +43,21 @@ def nearest(
     # |q - v|^2 = |q|^2 - 2 q.v + |v|^2 loses digits far from the origin, and distances do not depend on it.
     centre = vectors.mean(axis=0, dtype=np.float64)
     vectors, queries = vectors - centre, queries - centre
-    squares = np.square(vectors).sum(axis=1)
+    squares, factors = np.square(vectors).sum(axis=1), -2 * vectors.T
     candidates = min(k + _SPARE, m)
     step = max(1, _BLOCK // m)
     for start in range(0, n, step):
         block = queries[start : start + step]
-        near = squares - 2 * (block @ vectors.T)  # |q|^2, the same for all of a row, is left out
+        near = block @ factors
+        near += squares  # |q|^2, the same for all of a row, is left out
         if excluded is not None:
             near[excluded[0][start : start + step, None] == excluded[1][None, :]] = np.inf
         rows = np.arange(len(block))[:, None]
         # In the vectors' order, so that the stable sort below leaves those equally far in it.
         chosen = np.sort(np.argpartition(near, candidates - 1, axis=1)[:, :candidates], axis=1)
-        exact = np.sqrt(np.square(block[:, None, :] - vectors[chosen]).sum(axis=2))
+        apart = vectors[chosen]
+        apart -= block[:, None, :]
+        exact = np.sqrt(np.einsum("qcw,qcw->qc", apart, apart))
         exact[np.isinf(near[rows, chosen])] = np.inf
         order = np.argsort(exact, axis=1, kind="stable")[:, :k]
         chosen, exact = chosen[rows, order], exact[rows, order]

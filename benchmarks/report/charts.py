@@ -139,6 +139,6 @@ def bars(title: str, x: str, of: Mapping[str, Mapping[str, float]]) -> str:
         axes.invert_yaxis()
         axes.set_xlabel(x)
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=7)
 
     return drawn(title, draw, height=1.1 + 0.65 * len(of))

@@ -643,18 +643,19 @@ def _limits(study: Mapping[str, Any]) -> Section:
 def _raw(results: Results) -> Section:
     tables = []
     for name, study in results.studies.items():
+        stages = [stage for stage in STAGES if any(stage in run.get("stages", ()) for run in study["runs"])]
         rows = [
             [
                 run["backend"],
                 str(run["workers"]),
                 f"{run['asked']:,}",
                 str(run["repeat"]),
-                *(f"{run['stages'].get(stage, 0):.3f}" for stage in STAGES),
+                *(f"{run['stages'].get(stage, 0):.3f}" for stage in stages),
             ]
             for run in study["runs"]
             if "failed" not in run
         ]
-        tables.append(Table(f"All runs of {name}", ("backend", "workers", "images", "repeat", *(f"{stage}, s" for stage in STAGES)), rows))
+        tables.append(Table(f"All runs of {name}", ("backend", "workers", "images", "repeat", *(f"{stage}, s" for stage in stages)), rows))
         failed = [[run["backend"], str(run["workers"]), f"{run['asked']:,}", run["failed"]] for run in failures(study)]
         tables.append(Table(f"Failures of {name}: {len(failed)}", ("backend", "workers", "images", "why"), failed, 4))
     return Section("raw", "All that was measured", [], tables=tables)

@@ -49,6 +49,7 @@ function map(data) {
   let only = null; // the label that is seen alone
   let at = null; // the image under the pointer or the keys' focus
   let chosen = null;
+  const hint = byId("chosen").firstElementChild;
   let pictures = thumbnail.filter((place) => place !== none).length * 2 >= count;
   let width = 0;
   let height = 0;
@@ -271,7 +272,7 @@ function map(data) {
     chosen = image;
     const panel = byId("chosen");
     if (image === null) {
-      panel.replaceChildren(element("p", { className: "muted", textContent: "Click an image to see the nearest to it." }));
+      panel.replaceChildren(hint);
     } else {
       const list = element("ol");
       for (const other of nearest(image)) {
@@ -432,10 +433,9 @@ function map(data) {
   // The list: what the map shows, for those who do not see it.
   const ROWS = 50;
   let first = 0;
-  let found = null;
   function list() {
     const sought = byId("find").value.toLowerCase();
-    found = [...names.keys()].filter((image) => !sought || names[image].toLowerCase().includes(sought) || labels[label[image]].toLowerCase().includes(sought));
+    const found = [...names.keys()].filter((image) => !sought || names[image].toLowerCase().includes(sought) || labels[label[image]].toLowerCase().includes(sought));
     first = Math.max(0, Math.min(first, found.length - 1));
     first -= first % ROWS;
     byId("rows").replaceChildren(
@@ -466,6 +466,10 @@ function map(data) {
     first += ROWS;
     list();
   });
+
+  // One is chosen from the start, in the middle: it shows what a click does.
+  const off = (image) => Math.hypot(across(image) - 0.5, upwards(image) - 0.5);
+  choose([...names.keys()].reduce((best, image) => (off(image) < off(best) ? image : best)));
 }
 
 const points = document.getElementById("points");

@@ -29,12 +29,12 @@ def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     assert "images 335 found, 335 featurized, 0 rejected" in summary
     assert "labels 67: from 5 (Apple 10) to 5 (Tomato Yellow 1)" in summary
     assert "components 200, which explain 97.92" in summary
-    for stage in ("start", "list", "featurize", "fit", "project", "export"):
+    for stage in ("start", "list", "featurize", "fit", "project", "export", "page"):
         assert re.search(rf"^{stage} \d+\.\d", summary, re.MULTILINE)
     assert "Traceback" not in ended.stderr
     assert "WARN" not in ended.stderr
     names = {path.name for path in (tmp_path / "results").iterdir()}
-    assert names == {"_fruits", "features", "pca", "results.csv", "rejected.parquet", "projection.npz", "report.json"}
+    assert names == {"_fruits", "features", "pca", "results.csv", "rejected.parquet", "projection.npz", "report.html", "report.json"}
     assert sorted(table(tmp_path / "results", "pca")["path"]) == sorted(map(str, SAMPLE.glob("*/*.jpg")))
     validated = cli("validate", "results", cwd=tmp_path)
     assert (validated.returncode, validated.stdout) == (0, "results: valid\n")

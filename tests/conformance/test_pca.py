@@ -136,7 +136,7 @@ def test_images_that_are_all_alike_have_no_variance(engine: Engine, images: Path
 def test_projection_of_another_run(engine: Engine, images: Path, tmp_path: Path) -> None:
     engine.run(input=images, output=tmp_path / "fitted", components=6)
     done = engine.run(input=SAMPLE / "Tomato 1", output=tmp_path / "projected", projection=tmp_path / "fitted" / "projection.npz")
-    assert [stage.name for stage in done.stages] == ["start", "list", "featurize", "project", "export"]
+    assert [stage.name for stage in done.stages] == ["start", "list", "featurize", "project", "export", "page"]
     fitted = stored(tmp_path / "fitted")
     expected = (vectors(tmp_path / "projected", "features") - fitted["mean"]) @ fitted["components"].T
     assert np.abs(vectors(tmp_path / "projected", "pca") - expected).max() < 1e-4

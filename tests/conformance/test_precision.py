@@ -70,7 +70,7 @@ def test_openvino_says_nothing_and_leaves_nothing(backend: str, images: Path, tm
     job = ("--backend", backend, "--input", tmp_path / "in", "--output", tmp_path / "r", "--engine", "openvino", "--features-only")
     ended = cli(*job, cwd=tmp_path, HOME=str(tmp_path / "home"))
     assert ended.returncode == 0, ended.stderr
-    ours = {backend, "note:", "start", "list", "featurize", "featurize:", "export", "export:"}
+    ours = {backend, "note:", "start", "list", "featurize", "featurize:", "export", "export:", "page", "page:"}
     assert {line.split()[0] for line in ended.stderr.splitlines()} <= ours
     assert not list((tmp_path / "home").iterdir())
     assert sorted((tmp_path / "in").rglob("*")) == before

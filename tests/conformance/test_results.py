@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Engine, cli, report, table
 
-STAGES = ["start", "list", "featurize", "fit", "project", "export"]
+STAGES = ["start", "list", "featurize", "fit", "project", "export", "page"]
 
 
 def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: P
     assert model.items() <= found["model"].items()
     assert found["backend"]["name"] == engine.name
     assert [stage["name"] for stage in found["stages"]] == STAGES
-    assert [stage["images"] for stage in found["stages"]] == [0, 15, 15, 14, 14, 14]
+    assert [stage["images"] for stage in found["stages"]] == [0, 15, 15, 14, 14, 14, 14]
     assert 0 <= sum(stage["seconds"] for stage in found["stages"]) <= after - before
     assert {key: found["images"][key] for key in ("found", "featurized", "rejected")} == {"found": 15, "featurized": 14, "rejected": 1}
     assert found["rejected_by_reason"] == {"not-an-image": 1}
@@ -50,9 +50,9 @@ def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: P
 
 def test_features_only(engine: Engine, images: Path, tmp_path: Path) -> None:
     engine.run(input=images, output=tmp_path / "r", features_only=True)
-    assert [stage["name"] for stage in report(tmp_path / "r")["stages"]] == ["start", "list", "featurize", "export"]
+    assert [stage["name"] for stage in report(tmp_path / "r")["stages"]] == ["start", "list", "featurize", "export", "page"]
     visible = {path.name for path in (tmp_path / "r").iterdir() if not path.name.startswith("_")}
-    assert visible == {"features", "rejected.parquet", "report.json"}
+    assert visible == {"features", "rejected.parquet", "report.html", "report.json"}
     assert cli("validate", tmp_path / "r").returncode == 0
 
 

@@ -39,7 +39,8 @@ def test_another_projection_reuses_the_features(engine: Engine, images: Path, tm
         assert not old & {path.name for path in (tmp_path / "r" / "pca").iterdir()}
         old = {path.name for path in (tmp_path / "r" / "pca").iterdir()}
     engine.run(input=images, output=tmp_path / "r", features_only=True)
-    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["_fruits", "features", "pca", "rejected.parquet", "report.json"]
+    names = sorted(path.name for path in (tmp_path / "r").iterdir())
+    assert names == ["_fruits", "features", "pca", "rejected.parquet", "report.html", "report.json"]
     assert not list((tmp_path / "r" / "pca").iterdir())
 
 

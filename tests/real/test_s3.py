@@ -53,7 +53,8 @@ def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], t
     assert [row["path"] for row in rows] == expected
     assert [row["label"] for row in rows] == [photo.parent.name for photo in photos]
     assert np.array_equal(np.array([row["features"] for row in rows], np.float32), expected_features([str(photo) for photo in photos]))
-    assert {"results.csv", "rejected.parquet", "projection.npz", "report.json"} <= {name.rpartition("/")[2] for name in fs.find(bucket)}
+    names = {name.rpartition("/")[2] for name in fs.find(bucket)}
+    assert {"results.csv", "rejected.parquet", "projection.npz", "report.html", "report.json"} <= names
     validated = cli("validate", f"s3://{bucket}/Results", cwd=tmp_path, **environment)
     assert (validated.returncode, validated.stdout) == (0, f"s3://{bucket}/Results: valid\n")
     assert "nothing to do" in cli(*arguments, cwd=tmp_path, **environment).stdout

@@ -100,7 +100,7 @@ def soaked(backend: str, images: Path, results: Path, group: Path | None) -> tup
             for line in told:
                 last_words.append(line)
                 word = line.replace(":", " ").split(" ")[0]
-                if word in ("featurize", "fit", "project", "export"):
+                if word in ("featurize", "fit", "project", "export", "page"):
                     stage[0] = word
                 if stage[0] == "featurize" and "left" not in line:
                     print(f"  {line.rstrip()}", flush=True)

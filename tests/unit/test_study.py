@@ -25,7 +25,7 @@ def test_a_session_goes_on_after_a_job_that_failed(tmp_path: Path) -> None:
     there = len(list(SAMPLE.rglob("0_100.jpg")))
     assert there > 2
     assert (done["images"], done["rejected"]) == (there, 0)
-    assert set(done["stages"]) == {"list", "featurize", "fit", "project", "export"}
+    assert set(done["stages"]) == {"list", "featurize", "fit", "project", "export", "page"}
     assert 0 < sum(done["stages"].values()) < done["seconds"]
     assert 50e6 < done["memory"]["worker"] < 1e9
     assert 50e6 < done["memory"]["driver"] < 1e9

@@ -1,0 +1,121 @@
+"""The accuracy, against scikit-learn's brute force and by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from fruits.neighbours import nearest
+from fruits.quality import Accuracy, judge, series
+
+RANDOM = np.random.default_rng(4)
+
+
+def made(labels: int = 9, images: int = 24) -> tuple[np.ndarray, list[str], list[str]]:
+    """Photos of turning fruits: a label has three series, each a cloud of its own, so that most neighbours are of the same series."""
+    vectors, paths, names = [], [], []
+    for label in range(labels):
+        centre = RANDOM.normal(0, 1, 12)
+        for prefix in ("", "r_", "r2_"):
+            at = centre + RANDOM.normal(0, 0.6, 12)
+            for number in range(images // 3):
+                vectors.append(at + RANDOM.normal(0, 0.3, 12))
+                paths.append(f"/in/Fruit {label}/{prefix}{number}_100.jpg")
+                names.append(f"Fruit {label}")
+    return np.array(vectors, np.float32), paths, names
+
+
+def brute_force(vectors: np.ndarray, labels: np.ndarray, left_out: np.ndarray) -> int:
+    """How many have a nearest neighbour of their label; `left_out` [n, n]: who is no neighbour of whom."""
+    right = 0
+    for row in range(len(vectors)):
+        others = np.flatnonzero(~left_out[row])
+        model = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(vectors[others])
+        right += labels[others[model.kneighbors(vectors[[row]], return_distance=False)[0, 0]]] == labels[row]
+    return right
+
+
+def test_both_accuracies_are_those_of_scikit_learn() -> None:
+    vectors, paths, labels = made()
+    found = judge(vectors, paths, labels)
+    names, prefixes = np.array(labels), np.array([Path(path).name.split("_")[0] if "r" in Path(path).name[:1] else "" for path in paths])
+    same_series = (names[:, None] == names) & (prefixes[:, None] == prefixes)
+    assert found.naive == Accuracy(brute_force(vectors, names, np.eye(len(names), dtype=bool)), 216)
+    assert found.across == Accuracy(brute_force(vectors, names, same_series), 216)
+    assert found.across.right < found.naive.right  # or it would not matter which is taken
+    assert sum(one.across.right for one in found.labels if one.across) == found.across.right
+    assert {one.label: one.images for one in found.labels} == {f"Fruit {label}": 24 for label in range(9)}
+
+
+def test_neighbours_that_are_known_already_change_nothing() -> None:
+    vectors, paths, labels = made()
+    own = np.arange(len(vectors))
+    assert judge(vectors, paths, labels, nearest(vectors, vectors, 8, (own, own)).indices) == judge(vectors, paths, labels)
+
+
+def test_the_confused_pairs_are_those_of_scikit_learn() -> None:
+    vectors, paths, labels = made()
+    paths = [f"/in/{label}/photo-{number}.jpg" for number, label in enumerate(labels)]  # no series: all others may be neighbours
+    found = judge(vectors, paths, labels)
+    assert found.across is None
+    assert not found.named
+    near = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(vectors).kneighbors(vectors, return_distance=False)[:, 1]
+    wrong = {(labels[row], labels[other]) for row, other in enumerate(near) if labels[row] != labels[other]}
+    for pair in found.confused:
+        assert pair.forth == sum(labels[r] == pair.first and labels[o] == pair.second for r, o in enumerate(near))
+        assert pair.back == sum(labels[r] == pair.second and labels[o] == pair.first for r, o in enumerate(near))
+        one, other = pair.example
+        assert (labels[one], labels[other], near[one]) == (pair.first, pair.second, other)
+    assert len(found.confused) == min(10, len({frozenset(pair) for pair in wrong}))
+    assert [pair.images for pair in found.confused] == sorted((pair.images for pair in found.confused), reverse=True)
+
+
+def test_a_mislabelled_image_is_the_oddest() -> None:
+    vectors, paths, labels = made()
+    labels[30] = "Fruit 7"  # one of Fruit 1
+    found = judge(vectors, paths, labels).odd
+    assert (found[0].image, found[0].other) == (30, "Fruit 1")
+    others = [row for row, label in enumerate(labels) if label == "Fruit 7" and row != 30]
+    own, other = (
+        np.linalg.norm(vectors[30] - vectors[rows].mean(axis=0))
+        for rows in (others, [r for r, name in enumerate(labels) if name == "Fruit 1"])
+    )
+    assert found[0].times == pytest.approx(own / other, rel=1e-5)
+
+
+def test_series_are_told_by_the_names_of_fruits_360_alone() -> None:
+    paths = [
+        "/A/1_100.jpg",
+        "/A/2_100.jpg",
+        "/A/r_1_100.jpg",
+        "/A/r2_1_100.jpg",
+        "/B/1_100.jpg",
+        "/A/r_x.jpg",
+        "/A/IMG_1.jpg",
+        "/A/IMG_2.jpg",
+    ]
+    numbers, named = series(paths, ["A", "A", "A", "A", "B", "A", "A", "A"])
+    assert named
+    assert numbers[0] == numbers[1]
+    assert len(set(numbers.tolist())) == 7
+    assert series(["/A/IMG_1.jpg"], ["A"])[1] is False
+
+
+def test_what_could_not_be_right_is_not_counted() -> None:
+    vectors = np.array([[0.0], [1.0], [2.0], [3.0], [9.0]], np.float32)
+    paths = ["/A/1_100.jpg", "/A/r_1_100.jpg", "/B/1_100.jpg", "/B/2_100.jpg", "/C/1_100.jpg"]
+    found = judge(vectors, paths, ["A", "A", "B", "B", "C"])
+    assert found.naive == Accuracy(3, 4)  # C is alone; of B the one at 2 has A at 1 before it, as far as that at 3
+    assert found.across == Accuracy(2, 2)  # of A alone: B has one series
+    assert [(one.label, one.across) for one in found.labels] == [("A", Accuracy(1, 2)), ("B", None), ("C", None)]
+
+
+def test_one_label_and_images_that_are_all_alike() -> None:
+    one_label = judge(np.array([[0.0], [1.0], [1.0], [8.0]]), ["/A/a.jpg", "/A/b.jpg", "/A/c.jpg", "/A/d.jpg"], ["A"] * 4)
+    assert one_label.naive == Accuracy(4, 4)
+    assert (one_label.odd[0].image, one_label.odd[0].other) == (3, None)
+    alike = judge(np.zeros((4, 2)), ["/A/a.jpg", "/A/b.jpg", "/B/c.jpg", "/B/d.jpg"], ["A", "A", "B", "B"])
+    assert alike.odd == []
+    apart = judge(np.eye(2), ["/A/a.jpg", "/B/b.jpg"], ["A", "B"])
+    assert (apart.naive, apart.across, apart.odd, apart.confused) == (None, None, [], [])
