@@ -1,0 +1,238 @@
+"""A cluster from nothing to gone, by the commands as they are typed, in an account of moto's."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click.testing
+import pytest
+from botocore.client import BaseClient
+from click.testing import CliRunner
+
+from bootstrap.cli import main
+
+from .accounts import completed, internet
+from .world import BUCKET, REGION, World, bucket, cluster, images
+
+WRITING = ("Create", "Run", "Put", "Delete", "Terminate", "Update", "Authorize", "Revoke", "Set", "Add", "Tag", "Upload")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What AWS was asked, by the names of the operations."""
+    asked: list[str] = []
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def recorded(self: Any, operation: str, parameters: Any) -> Any:
+        asked.append(operation)
+        return call(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
+    return asked
+
+
+@pytest.fixture(autouse=True)
+def world(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
+    """An empty account, and a working folder without settings."""
+    completed(monkeypatch)
+    internet(REGION)
+    monkeypatch.chdir(tmp_path)
+    return World(monkeypatch)
+
+
+def run(*arguments: str) -> click.testing.Result:
+    return CliRunner().invoke(main, [*arguments])
+
+
+def changed(calls: list[str]) -> list[str]:
+    return [call for call in calls if call.startswith(WRITING)]
+
+
+def stacks() -> list[str]:
+    found = boto3.client("cloudformation", region_name=REGION).describe_stacks()["Stacks"]
+    return [stack["StackName"] for stack in found]
+
+
+def test_from_nothing_to_gone(world: World) -> None:
+    up = run("up", "--yes", "--poll", "0", "--images", "22688")
+    assert up.exit_code == 0, up.output
+    (made,) = world.clusters
+    assert f"{made.id}: WAITING" in up.stdout
+    # 2 x 0.224 on demand, 2 x (0.0629 + 0.0642) / 2 on Spot, 4 x 0.048 of EMR.
+    assert f"at least ${2 * 0.224 + 0.0629 + 0.0642 + 4 * 0.048:.2f} an hour: " in up.stdout
+    assert "this machine alone would take" in up.stdout
+    assert up.stdout.index("this machine alone") < up.stdout.index("asked for")
+    assert "JupyterHub: https://" in up.stdout
+    action = made.bootstrap_actions[0]
+    folder = action.script_path.removesuffix("/install.sh").removeprefix(f"s3://{BUCKET}/")
+    there = {found["Key"] for found in boto3.client("s3", region_name=REGION).list_objects_v2(Bucket=BUCKET)["Contents"]}
+    assert {f"{folder}/{name}" for name in ("install.sh", "node.lock", "SHA256SUMS", "models.sha256")} <= there
+    assert any(name.startswith(f"{folder}/fruits-") and name.endswith(".whl") for name in there)
+
+    again = run("up", "--yes", "--poll", "0")
+    assert again.exit_code == 0
+    assert f"{made.id} is there already" in again.stdout
+    assert len(world.clusters) == 1
+
+    status = json.loads(run("status", "--json").stdout)
+    assert (status["id"], status["state"]) == (made.id, "WAITING")
+    assert [(group["role"], group["count"], group["spot"]) for group in status["nodes"]] == [
+        ("primary", 1, False),
+        ("core", 1, False),
+        ("task", 2, True),
+    ]
+    assert 0 <= status["usd_so_far"] < 0.1
+    assert made.id in run("ls", "--all-regions").stdout
+    refused = run("destroy", "--yes")
+    assert refused.exit_code == 2
+    assert f"{made.id} runs on it" in refused.stderr
+
+    down = run("down", "--poll", "0")
+    assert down.exit_code == 0, down.output
+    assert f"{made.id} is gone" in down.stdout
+    assert made.state == "TERMINATED"
+    twice = run("down")
+    assert twice.exit_code == 0
+    assert "no cluster named fruits runs" in twice.stdout
+    assert run("status").exit_code == 1
+    assert "0 clusters in" in run("ls", "--all-regions").stdout
+
+    destroyed = run("destroy", "--yes")
+    assert destroyed.exit_code == 0, destroyed.output
+    assert not stacks()
+    assert boto3.client("s3", region_name=REGION).head_bucket(Bucket=BUCKET)  # with what is in it
+
+
+def test_up_is_not_done_where_nobody_can_be_asked(calls: list[str]) -> None:
+    up = run("up", "--images", "1000")
+    assert up.exit_code == 2
+    assert "say --yes" in up.stderr
+    assert "an hour" in up.stdout  # what it would have cost
+    assert not changed(calls)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--set", "idle_minutes=0"), "no cluster without an end"),
+        (("--set", "access.cidr=0.0.0.0/0"), "open to the world"),
+        (("--set", "access.cidr=::/0"), "open to the world"),
+        (("--release", "emr-6.13.0"), "glibc 2.26"),
+        (("--region", "eu-west-33"), "no region eu-west-33"),
+        (("--profile", "huge"), "no profile 'huge'"),
+        (("--prices", "nowhere.tsv"), "nowhere.tsv cannot be read"),
+    ],
+    ids=lambda of: " ".join(of) if isinstance(of, tuple) else "",
+)
+def test_what_is_unsafe_or_wrong_is_refused_before_any_call(arguments: tuple[str, ...], said: str, calls: list[str]) -> None:
+    up = run("up", "--yes", *arguments)
+    assert up.exit_code == 2
+    assert said in up.stderr
+    assert not calls
+
+
+def test_what_preflight_finds_stops_up(calls: list[str]) -> None:
+    up = run("up", "--yes", "--set", "core.type=m5.huge")
+    assert up.exit_code == 2
+    assert "FAIL core type: emr-7.13.0 does not run on m5.huge" in up.stdout
+    assert not changed(calls)
+    checked = run("preflight", "--set", "core.type=m5.huge")
+    assert checked.exit_code == 1
+    assert run("preflight").exit_code == 0
+    assert not changed(calls)
+
+
+def test_plan_shows_the_request_and_does_nothing(calls: list[str]) -> None:
+    plan = run("plan", "--json", "--images", "1000000")
+    assert plan.exit_code == 0, plan.output
+    shown = json.loads(plan.stdout)
+    assert shown["request"]["ReleaseLabel"] == "emr-7.13.0"
+    assert shown["request"]["AutoTerminationPolicy"] == {"IdleTimeout": 3600}
+    assert shown["cost"]["usd_an_hour"] == pytest.approx(2 * 0.224 + 0.0629 + 0.0642 + 4 * 0.048)
+    assert {job["backend"] for job in shown["jobs"]} == {"dask", "spark"}
+    assert not changed(calls)
+
+
+def test_plan_shows_the_notebooks_request_and_that_up_refuses_it() -> None:
+    plan = run("plan", "--release", "emr-6.13.0", "--profile", "notebook", "--set", "access.key_pair=mine")
+    assert plan.exit_code == 0
+    request = json.loads(plan.stdout[: plan.stdout.index("\n}\n") + 2])
+    assert request["ReleaseLabel"] == "emr-6.13.0"
+    assert {
+        "Classification": "jupyter-s3-conf",
+        "Properties": {"s3.persistence.enabled": "true", "s3.persistence.bucket": BUCKET},
+    } in request["Configurations"]
+    assert "up refuses this" in plan.stderr
+    assert "glibc 2.26" in plan.stderr
+
+
+def test_plan_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(variable)
+    plan = run("plan")
+    assert plan.exit_code == 0
+    assert "not asked of AWS: there are no credentials" in plan.stderr
+    assert '"Name": "fruits"' in plan.stdout
+
+
+def test_a_cluster_that_fails_while_up_waits_says_why_with_the_nodes_own_words(world: World) -> None:
+    bucket()
+    cluster()
+
+    def fails() -> None:
+        world.cluster("TERMINATED_WITH_ERRORS", "On the master instance (i-1), bootstrap action 1 returned a non-zero return code")()
+        key = f"logs/{world.clusters[-1].id}/node/i-1/bootstrap-actions/1/stderr.gz"
+        said = gzip.compress(b"2026-11-26T12:00:00Z FAILED: the model is not what was shipped; upload the bundle again\n")
+        boto3.client("s3", region_name=REGION).put_object(Bucket=BUCKET, Key=key, Body=said)
+
+    world.on("list_instance_groups", world.cluster("BOOTSTRAPPING"), None, fails)
+    up = run("up", "--yes", "--poll", "0")
+    assert up.exit_code == 1, up.output
+    assert "BOOTSTRAPPING" in up.stdout
+    assert "bootstrap action 1 returned a non-zero return code" in up.stderr
+    assert "FAILED: the model is not what was shipped" in up.stderr
+
+
+def test_two_clusters_of_one_name_are_told_apart(world: World) -> None:
+    bucket()
+    first, second = cluster(), cluster()
+    for command in (("status",), ("down",), ("up", "--yes")):
+        refused = run(*command)
+        assert refused.exit_code == 2
+        assert first in refused.stderr
+        assert second in refused.stderr
+        assert "--cluster-id" in refused.stderr
+    assert run("down", "--cluster-id", first, "--poll", "0").exit_code == 0
+    assert {made.id: made.state for made in world.clusters} == {first: "TERMINATED", second: "WAITING"}
+
+
+def test_the_cluster_of_somebody_else_is_left_alone(world: World) -> None:
+    bucket()
+    foreign = cluster(owner="somebody")
+    refused = run("down", "--cluster-id", foreign)
+    assert refused.exit_code == 2
+    assert "was not made by python -m bootstrap" in refused.stderr
+    assert "no cluster named fruits runs" in run("down").stdout
+    assert foreign not in run("ls").stdout
+    assert world.clusters[0].state == "WAITING"
+
+
+def test_a_machine_that_outlives_its_cluster_is_told() -> None:
+    bucket()
+    cluster_id = cluster()
+    ec2 = boto3.client("ec2", region_name=REGION)
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    tags: Any = [{"ResourceType": "instance", "Tags": [{"Key": "aws:elasticmapreduce:job-flow-id", "Value": cluster_id}]}]
+    left = ec2.run_instances(ImageId=image, InstanceType="m5.xlarge", MinCount=1, MaxCount=1, TagSpecifications=tags)
+    down = run("down", "--poll", "0")
+    assert down.exit_code == 1
+    assert left["Instances"][0]["InstanceId"] in down.stderr
+
+
+def test_the_images_of_the_bucket_are_those_of_the_job() -> None:
+    bucket()
+    images("Test", 3)
+    up = run("up")
+    assert "3 images" in up.stdout
