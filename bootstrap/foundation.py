@@ -18,7 +18,6 @@ CREATE_MINUTES = 30
 # What an attempt to make or to remove it has left: it can only be deleted.
 BROKEN = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 MANAGED_TAG = next(iter(MANAGED_POLICY_TAG.items()))
-_KEYS_AT_ONCE = 1000  # of DeleteObjects
 
 Say = Callable[[str], None]
 
@@ -284,19 +283,18 @@ def _is_empty(account: Account, bucket: str) -> bool:
 
 
 def _empty(account: Account, bucket: str) -> int:
-    """Removes all objects with all their versions; how many there were. Raises `RunFailed` for one that cannot be removed."""
+    """Removes all objects with all their versions, a page of 1,000 after another, and counts them. Raises `RunFailed` for one that stays."""
     removed = 0
-    pages = account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": _KEYS_AT_ONCE})
-    for page in pages:
+    while True:
+        page = account.s3.list_object_versions(Bucket=bucket)
         found: Any = [
             {"Key": one["Key"], "VersionId": one["VersionId"]} for one in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
         ]
         if not found:
-            continue
+            return removed
         answer = account.s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
         if errors := answer.get("Errors"):
             raise RunFailed(
                 f"s3://{bucket}/{errors[0]['Key']} cannot be removed: {errors[0]['Message']}", "mend that, and run `destroy` again"
             )
         removed += len(found)
-    return removed
