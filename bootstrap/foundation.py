@@ -283,7 +283,7 @@ def _is_empty(account: Account, bucket: str) -> bool:
 
 
 def _empty(account: Account, bucket: str) -> int:
-    """Removes all objects with all their versions, a page of 1,000 after another, and counts them. Raises `RunFailed` for one that stays."""
+    """Removes all objects with all their versions, 1,000 at a time, and counts them. Raises `RunFailed` for one that stays."""
     removed = 0
     while True:
         page = account.s3.list_object_versions(Bucket=bucket)

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import boto3
 import pytest
 
 from bootstrap import foundation
+from bootstrap.aws import Account
 
 
-def completed(patch: pytest.MonkeyPatch, folder: Path, region: str) -> None:
-    """The template as moto takes it, and the internet gateway of that region's default VPC."""
+def completed(patch: pytest.MonkeyPatch, folder: Path, account: Account) -> None:
+    """The template as moto takes it, and the internet gateway of the default VPC."""
     template = folder / foundation.TEMPLATE.name
     template.write_text(for_moto(foundation.TEMPLATE.read_text()))
     patch.setattr(foundation, "TEMPLATE", template)
-    ec2 = boto3.client("ec2", region_name=region)
+    ec2 = account.ec2
     vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)

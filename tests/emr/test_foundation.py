@@ -24,11 +24,17 @@ SSH = {"access": {"way": "ssh", "cidr": OWN}}
 PRIVATE = {"network": {"private": True}}
 
 
-@pytest.fixture
-def account(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:  # noqa: ARG001
-    monkeypatch.chdir(tmp_path)
-    stacks.completed(monkeypatch, tmp_path, REGION)
+@pytest.fixture(scope="module")
+def clients(offline: None) -> Account:  # noqa: ARG001
+    """Of all tests here: botocore takes a second to read what each service is."""
     return Account(REGION)
+
+
+@pytest.fixture
+def account(aws: None, clients: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:  # noqa: ARG001
+    monkeypatch.chdir(tmp_path)
+    stacks.completed(monkeypatch, tmp_path, clients)
+    return clients
 
 
 @pytest.fixture
@@ -254,9 +260,10 @@ def test_a_bucket_of_the_users_own_is_used_and_never_removed(account: Account, t
 def test_the_bucket_of_another_account_is_refused_before_anything_is_made(account: Account, told: list[str]) -> None:
     # moto lets every account see every bucket.
     answer = AWSResponse("", 403, {}, None), {"Error": {"Code": "403", "Message": "Forbidden"}, "ResponseMetadata": {}}
-    account.s3.meta.events.register("before-call.s3.HeadBucket", lambda **_: answer)
+    account.s3.meta.events.register("before-call.s3.HeadBucket", lambda **_: answer, "theirs")
     with pytest.raises(BadArgument, match="theirs belongs to another account"):
         deploy(account, settings(bucket="theirs"), told, bucket="theirs")
+    account.s3.meta.events.unregister("before-call.s3.HeadBucket", unique_id="theirs")
     assert account.cloudformation.list_stacks()["StackSummaries"] == []
 
 
