@@ -1,9 +1,7 @@
-"""What moto's account lacks of AWS's: quotas of EC2, what a release of EMR holds, and the default VPC's way to the internet. As AWS documents
-them."""
+"""What moto's account lacks of AWS's: quotas of EC2, and what a release of EMR holds. As AWS documents the answers."""
 
 from typing import Any
 
-import boto3
 import pytest
 from moto.emr.responses import ElasticMapReduceResponse
 from moto.servicequotas.models import ServiceQuotasBackend
@@ -25,12 +23,3 @@ def completed(patch: pytest.MonkeyPatch, quotas: dict[str, float] = QUOTAS) -> N
 
     patch.setattr(ServiceQuotasBackend, "get_service_quota", get_service_quota)
     patch.setattr(ElasticMapReduceResponse, "describe_release_label", describe_release_label, raising=False)
-
-
-def internet(region: str) -> None:
-    ec2 = boto3.client("ec2", region_name=region)
-    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc["VpcId"])
-    (table,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["RouteTables"]
-    ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)

@@ -11,9 +11,11 @@ import pytest
 from botocore.client import BaseClient
 from click.testing import CliRunner
 
+from bootstrap.aws import Account
 from bootstrap.cli import main
 
-from .accounts import completed, internet
+from . import stacks as stacks_of
+from .accounts import completed
 from .world import BUCKET, REGION, World, bucket, cluster, images
 
 WRITING = ("Create", "Run", "Put", "Delete", "Terminate", "Update", "Authorize", "Revoke", "Set", "Add", "Tag", "Upload")
@@ -37,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def world(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
     """An empty account, and a working folder without settings."""
     completed(monkeypatch)
-    internet(REGION)
+    stacks_of.completed(monkeypatch, tmp_path, Account(REGION))
     monkeypatch.chdir(tmp_path)
     return World(monkeypatch)
 
