@@ -22,7 +22,7 @@ def settings(socks: str) -> list[str]:
     """Lines for the user: one way for each browser."""
     host, _, port = socks.rpartition(":")
     return [
-        f"SOCKS v5 at {host}, port {port}: with it the links among the pages work too, which name the nodes ({', '.join(NAMES)})",
+        f"SOCKS v5 proxy: host {host}, port {port}; through it the links among the pages work too, which go to the nodes by name",
         f"Chrome, Chromium, Edge: google-chrome --user-data-dir=$(mktemp -d) --proxy-server=socks5://{socks}",
         f"Firefox: Settings, Network Settings, Manual: SOCKS Host {host}, Port {port}, SOCKS v5, Proxy DNS when using SOCKS v5",
         "FoxyProxy, or any browser: a PAC file, which --pac FILE writes",

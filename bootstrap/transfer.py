@@ -102,6 +102,8 @@ def compared(account: Account, bucket: str, alike: Sequence[tuple[Stored, Path]]
     def compare(pair: tuple[Stored, Path]) -> bool | None:
         return same(account, bucket, *pair)
 
+    if not alike:
+        return
     with progress.shown("compare", len(alike), sum(one.size for one, _ in alike)) as advance:
         for (one, _), verdict in in_parallel(compare, alike):
             yield one, verdict
