@@ -163,8 +163,9 @@ def changes(
 
 def end(account: Account, cluster: Cluster, say: Callable[[str], None], every: float) -> None:
     """Ends it, and comes back when it is gone, its machines too. Raises `RunFailed` where some are left."""
-    account.emr.set_termination_protection(JobFlowIds=[cluster.id], TerminationProtected=False)
-    account.emr.terminate_job_flows(JobFlowIds=[cluster.id])
+    if cluster.state != ENDING and not cluster.gone:  # EMR refuses to change what ends already
+        account.emr.set_termination_protection(JobFlowIds=[cluster.id], TerminationProtected=False)
+        account.emr.terminate_job_flows(JobFlowIds=[cluster.id])
     for now in changes(account, cluster.id, (), every):
         say(f"{now.id}: {now.state}")
     if left := machines(account, cluster.id):

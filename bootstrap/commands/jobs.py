@@ -9,19 +9,21 @@ import rich_click as click
 from benchmarks.costs import Cost
 from benchmarks.report.question import in_words
 from bootstrap import cluster as clusters
-from bootstrap import measuring, steps
+from bootstrap import foundation, measuring, steps
+from bootstrap.address import with_address
 from bootstrap.arguments import asked
 from bootstrap.cluster import Cluster
-from bootstrap.context import Context, command
-from bootstrap.cost import MEASURED, jobs_on
+from bootstrap.context import Context, cluster_id_option, command
+from bootstrap.cost import MEASURED, groups, hourly, jobs_on
 from bootstrap.counting import MOST, counted
-from bootstrap.request import LOGS, PYTHON
+from bootstrap.launch import shown_checks
+from bootstrap.request import LOGS, PYTHON, check_release
+from bootstrap.smoke import EXPECTED_SECONDS, Smoke
 from bootstrap.steps import Step
 from fruits.backend import DEFAULT
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import Job
 
-_CLUSTER_ID = click.option("--cluster-id", metavar="ID", help="Where there are several of one name.")
 _LOG_MINUTES = click.option(
     "--log-minutes",
     type=click.FloatRange(0),
@@ -32,7 +34,7 @@ _LOG_MINUTES = click.option(
 
 
 @command(costs=True, waits=True)
-@_CLUSTER_ID
+@cluster_id_option
 @click.option("--no-wait", is_flag=True, help="Do not follow it.")
 @_LOG_MINUTES
 @click.option("--cancel", "cancelled", metavar="STEP", help="End that step, and nothing else.")
@@ -126,7 +128,7 @@ def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -
 
 
 @command(costs=True, waits=True)
-@_CLUSTER_ID
+@cluster_id_option
 @_LOG_MINUTES
 @click.option("--images", metavar="FOLDER", help="Of the bucket, such as Test. [default: the bundled sample]")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE-emr]")
@@ -166,4 +168,36 @@ def benchmark(
     return 0
 
 
-COMMANDS = (submit, benchmark)
+@command(costs=True, waits=True, release=True, interrupted="nothing had been started")
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Dollars. Nothing is begun that is expected to cost more, and what comes to cost more is ended.",
+)
+def smoke(context: Context, max_cost: float) -> int:
+    """Prove it all on your account: up, the bundled sample uploaded, both backends, validate, down. Half an hour.
+
+    Always takes the cluster down, also after failures and Ctrl-C. Shows line by line what was proven, and what was not: exit code 1 then.
+    """
+    settings = with_address(context.settings)
+    check_release(settings.release)
+    if there := clusters.find(context.account, settings.name):
+        raise BadArgument(f"{there.id} is named {settings.name} and {there.state}: smoke makes its own", "`down` first, or another --name")
+    by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
+    if unpriced := {group.type for group in groups(settings)} & set(by_hour.unknown):
+        raise BadArgument(f"{', '.join(sorted(unpriced))} has no price: no limit can be kept", "give --prices with it")
+    expected = by_hour.total * EXPECTED_SECONDS / 3600
+    context.say(
+        f"about ${expected:,.2f} for {in_words(EXPECTED_SECONDS)} of {by_hour} an hour; without a price: {', '.join(by_hour.unknown)}"
+    )
+    if expected > max_cost:
+        raise BadArgument(f"that is more than --max-cost {max_cost:g}", "allow more, or take fewer nodes: --profile starter")
+    if any(check.advice for check in shown_checks(context, foundation.find(context.account, settings))):
+        raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
+    context.confirm(f"Make a cluster in {settings.region}, use it, and end it, for ${max_cost:,.2f} at most?")
+    return Smoke(context, settings, max_cost).run()
+
+
+COMMANDS = (submit, benchmark, smoke)

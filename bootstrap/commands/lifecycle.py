@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import rich_click as click
@@ -10,7 +10,7 @@ import rich_click as click
 from benchmarks.costs import Cost
 from benchmarks.report.question import in_words
 from bootstrap import cluster as clusters
-from bootstrap import foundation, logs
+from bootstrap import foundation
 from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account
@@ -18,15 +18,12 @@ from bootstrap.cluster import Cluster
 from bootstrap.context import Context, cluster_id_option, command
 from bootstrap.cost import groups, hourly, jobs
 from bootstrap.counting import counted
-from bootstrap.launch import launched
-from bootstrap.preflight import Check
-from bootstrap.preflight import preflight as checks_of
-from bootstrap.request import IMAGES, LOGS, Bundle, Resources, check_release, run_job_flow
+from bootstrap.launch import awaited, launched, shown_checks
+from bootstrap.request import IMAGES, Bundle, Resources, check_release, run_job_flow
 from bootstrap.uis import show_uis
-from fruits.errors import BadArgument, FruitsError, RunFailed
+from fruits.errors import BadArgument, FruitsError
 
 DATA_SET = 22_688  # images of the customer's folder, where the bucket has none yet
-LAST_LINES = 30
 MADE_BY_UP = "(made by up)"
 
 
@@ -36,18 +33,8 @@ def preflight(context: Context) -> int:
 
     Exit code 1 where something is missing, with what to do.
     """
-    found = _shown(context, foundation.find(context.account, context.settings))
+    found = shown_checks(context, foundation.find(context.account, context.settings))
     return 1 if any(check.advice for check in found) else 0
-
-
-def _shown(context: Context, made: Resources | None) -> list[Check]:
-    found = []
-    for check in checks_of(context.account, context.settings, context.bucket, made):
-        context.say(f"{'ok  ' if check.advice is None else 'FAIL'} {check.name}: {check.found}")
-        if check.advice:
-            context.say(f"     {check.advice}")
-        found.append(check)
-    return found
 
 
 @command(release=True)
@@ -117,37 +104,20 @@ def up(context: Context, images: int | None) -> int:
     there = clusters.find(account, settings.name)
     if there is None:
         made = foundation.find(account, settings)
-        if any(check.advice for check in _shown(context, made)):
+        if any(check.advice for check in shown_checks(context, made)):
             raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
         images = images or counted(context.account, f"s3://{context.bucket}/{IMAGES}") or DATA_SET
         _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images)
         context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
         context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
-        started = launched(context)
+        started = launched(context, settings)
     else:
         started = there.id
         context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
-    return _awaited(context, started)
-
-
-def _awaited(context: Context, cluster_id: str) -> int:
-    for now in clusters.changes(context.account, cluster_id, clusters.READY, context.every):
-        context.say(f"{datetime.now(UTC):%H:%M:%S} UTC {now.id}: {now.state}{f': {now.reason}' if now.reason else ''}")
-    if now.state not in clusters.READY:
-        why = now.reason or "EMR gives no reason"
-        raise RunFailed(f"{now.id} is {now.state}: {why}{_last_words(context, now)}", "mend that, and run `up` again")
+    now = awaited(context, started)
     context.say(f"{now.an_hour(context.prices)} an hour, from {now.begun:%H:%M} UTC on; `down` ends it")
     show_uis(context, now)
     return 0
-
-
-def _last_words(context: Context, cluster: Cluster) -> str:
-    """The ends of the bootstrap actions' logs, or where they will be."""
-    found = {log.name: log.text(context.account).strip().splitlines()[-LAST_LINES:] for log in logs.of_bootstrap(context.account, cluster)}
-    if not any(found.values()):
-        where = f"s3://{cluster.bucket}/{LOGS}/{cluster.id}/"
-        return f"\nEMR writes the nodes' logs to {where} some minutes later: `logs --cluster-id {cluster.id}`"
-    return "".join(f"\n{name}:\n" + "\n".join(f"  {line}" for line in lines) for name, lines in found.items() if lines)
 
 
 @command()
