@@ -57,7 +57,7 @@ def _build(into: Path) -> None:
     """The wheel of this checkout. From a copy: setuptools would take up what an earlier build left in the checkout."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     names = [
-        *project["tool"]["setuptools"]["packages"],
+        *sorted({name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}),
         *project["project"]["license-files"],
         project["project"]["readme"],
         "pyproject.toml",

@@ -306,7 +306,7 @@ def report(results: str) -> None:
         click.echo(f"{results}/{page.name}: {page.bytes / 1e6:.1f} MB")
         return 0
 
-    _guarded(work)
+    guarded(work)
 
 
 @main.command()
