@@ -1,6 +1,7 @@
 """What the documents say: links lead somewhere, commands run as they stand there, each option is described and exists."""
 
 import ast
+import contextlib
 import errno
 import os
 import re
@@ -29,12 +30,12 @@ DOCUMENTS = sorted(
     {README, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"}
     | {*(ROOT / "docs").glob("*.md"), *(ROOT / "bootstrap").rglob("*.md")}
 )
-FOOTNOTE = re.compile(r"\[\^([\w-]+)\](:?)")
-SHELL = ("", "sh", "bash", "shell", "console")  # languages of code blocks whose lines are commands
-SHOWN = ("text", "toml", "python", "json")  # of those that are only shown
+COMMAND = re.compile(r"((\.venv/bin/)?python -m (fruits|benchmarks|bootstrap)|make|pip install) ")
+FOOTNOTE = re.compile(r"(^)?\[\^([\w-]+)\]", re.MULTILINE)
+SHELL = {"", "sh", "bash", "shell", "console"}  # languages of code blocks whose lines are commands
+SHOWN = {"text", "toml", "json", "python"}  # of those in the README that are only shown
 # Whose options are read by click, and never executed here: they measure for minutes, or ask AWS.
 OTHERS = {"benchmarks": "benchmarks.__main__", "bootstrap": "bootstrap.cli"}
-OF_A_CLUSTER = ("s3://", "hdfs://", "yarn", "--environment", "pack")
 
 
 def name_of(document: Path) -> str:
@@ -85,9 +86,9 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(document: Path)
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_footnote_has_a_text_and_every_text_is_referred_to(document: Path) -> None:
-    found = [(name, bool(colon)) for name, colon in FOOTNOTE.findall(document.read_text(encoding="utf-8"))]
-    texts = [name for name, is_text in found if is_text]
-    assert sorted(texts) == sorted({name for name, is_text in found if not is_text})
+    found = list(FOOTNOTE.finditer(document.read_text(encoding="utf-8")))
+    texts = [match[2] for match in found if match[1] is not None]  # these begin a line
+    assert sorted(texts) == sorted({match[2] for match in found if match[1] is None})
 
 
 def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
@@ -98,15 +99,15 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     assert [wrong.partition(":")[0] for wrong in wrong_links(document)] == ["b.md", "c.png", "#three"]
 
 
-def commands(document: Path) -> Iterator[str]:
-    """The lines of a document's code blocks, without those of blocks that show something else; a line that ends in \\ with the next."""
-    for token in tokens_of(document):
-        if token.type not in ("fence", "code_block"):
-            continue
-        language = token.info.strip()
-        assert language in SHELL + SHOWN, f"{name_of(document)} has a block of {language!r}: {' or '.join(SHELL + SHOWN)} is known"
-        if language in SHELL:
-            yield from filter(str.strip, token.content.replace("\\\n", " ").splitlines())
+def blocks(document: Path) -> Iterator[tuple[str, str]]:
+    """Language and content of the code blocks; those that are indented have no language."""
+    return ((token.info.strip(), token.content) for token in tokens_of(document) if token.type in ("fence", "code_block"))
+
+
+def commands(document: Path) -> list[str]:
+    """The lines of the blocks whose language is a shell's; one that ends in \\ with the next."""
+    content = "".join(content for language, content in blocks(document) if language in SHELL)
+    return [line for line in content.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 def words_of(line: str, home: Path) -> list[str]:
@@ -122,6 +123,10 @@ def module_of(words: list[str]) -> str | None:
     return words[2] if ours else None
 
 
+def needs_a_cluster(words: list[str]) -> bool:
+    return bool({"yarn", "pack", "--environment"} & set(words)) or any("://" in word for word in words)
+
+
 def parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:
     """Raises `click.UsageError` for what the command line would refuse; runs nothing."""
     if isinstance(command, click.Group) and words and words[0] in command.commands:
@@ -129,13 +134,19 @@ def parse(command: click.Command, words: list[str], parent: click.Context | None
             parse(command.commands[words[0]], words[1:], context)
         return
     assert not isinstance(command, click.Group) or not words or words[0].startswith("-"), f"there is no command {words[0]!r}"
-    command.make_context(command.name, words, parent=parent).close()
+    with contextlib.suppress(click.exceptions.Exit):  # --help was shown
+        command.make_context(command.name, words, parent=parent).close()
+
+
+def check_simple(line: str, words: list[str]) -> None:
+    """Fails for a line that is not one command and nothing else."""
+    assert words, f"not a command: {line}"
+    assert not [word for word in words if set(word) <= set("();<>|&")], f"not known how to check: {line}"
 
 
 def check_accepted(line: str, words: list[str]) -> None:
     """Fails for a line that cannot be right. What it would do is not done."""
-    assert words, f"not a command: {line}"
-    assert not [word for word in words if set(word) <= set("();<>|&")], f"not known how to check: {line}"
+    check_simple(line, words)
     if module := module_of(words):
         parse(main if module == "fruits" else import_module(OTHERS[module]).main, words[3:])
     elif words[0] == "make":
@@ -164,6 +175,7 @@ def clean(**more: str) -> dict[str, str]:
 def test_the_commands_of_the_readme_run_as_they_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after another in a fresh folder, with the bundled sample where they say that the images are. What needs a cluster, AWS or
     minutes is parsed."""
+    assert {language for language, _ in blocks(README)} <= SHELL | SHOWN
     home, folder = tmp_path / "home", tmp_path / "checkout"
     home.mkdir()
     folder.mkdir()
@@ -176,7 +188,8 @@ def test_the_commands_of_the_readme_run_as_they_stand_there(tmp_path: Path, monk
             shutil.copytree(SAMPLE, images)
     executed = []
     for line, words in lines:
-        if module_of(words) == "fruits" and not any(sign in word for word in words for sign in OF_A_CLUSTER):
+        check_simple(line, words)
+        if module_of(words) == "fruits" and not needs_a_cluster(words):
             ended = subprocess.run(
                 ["bash", "-c", line], cwd=folder, capture_output=True, text=True, env=environment, timeout=240, check=False
             )
@@ -190,10 +203,8 @@ def test_the_commands_of_the_readme_run_as_they_stand_there(tmp_path: Path, monk
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if document != README], ids=name_of)
 def test_the_commands_of_the_other_documents_are_accepted(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for line in commands(document):
-        words = words_of(line, tmp_path) if line.count("'") % 2 == 0 else []
-        if module_of(words) or words[:1] == ["make"] or words[:2] == ["pip", "install"]:
-            check_accepted(line, words)
+    for line in filter(COMMAND.match, commands(document)):  # among formulas, files and what programs say
+        check_accepted(line, words_of(line, tmp_path))
 
 
 @pytest.mark.parametrize(
