@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fruits.pipeline import Prepared
     from fruits.report import RunReport
 
+GOES_ON = "the same command goes on where this run stopped"
+
 DESCRIPTION = """
 Turns a folder of images into features and principal components, on Dask or on Spark.
 
@@ -215,7 +217,7 @@ def main(ctx: click.RichContext, /, dry_run: bool, as_json: bool, log_level: str
             parameters["options"] = dict(parameters["options"])
         return _run(Job(**parameters), dry_run, as_json)
 
-    guarded(work)
+    guarded(work, GOES_ON)
 
 
 def _with_defaults(ctx: click.RichContext, given: dict[str, Any]) -> dict[str, Any]:
@@ -369,6 +371,43 @@ def doctor(ctx: click.RichContext, /, as_json: bool, **typed: Any) -> None:
         if as_json:
             click.echo(json.dumps([asdict(check) for check in checks]))
         return 1 if any(check.advice for check in checks) else 0
+
+    guarded(work)
+
+
+@main.command()
+@click.argument("results")
+@click.argument("image")
+@click.option("--count", type=click.IntRange(1, 1000), default=12, show_default=True, metavar="N", help="So many, or as many as there are.")
+@click.option("--page", metavar="FILE.html", help="Write a page with the pictures too: self-contained, up to some 10 kB a picture.")
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+def similar(results: str, image: str, count: int, page: str | None, as_json: bool) -> None:
+    """Find the images in RESULTS that are nearest to IMAGE.
+
+    IMAGE is a path or an hdfs:// or s3:// URL, of the results or from anywhere. It goes through the engine, the limits and the projection of
+    the run that made RESULTS; distances are Euclidean, between pca_features. An image of the results is not its own neighbour.
+    """
+
+    def work() -> int:
+        from rich.console import Console
+
+        from fruits import summary
+        from fruits.similar import similar as nearest_to
+        from fruits.target import Target
+
+        target = Target.at(page, ".html") if page is not None else None
+        found, pixels, core = nearest_to(results, image, count)
+        if target:
+            from fruits.similar_page import page as page_of
+
+            target.write(page_of(found, pixels, core).encode())
+        if as_json:
+            click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        else:
+            summary.show_similar(found, Console(highlight=False))
+        if target:
+            click.echo(f"page in {target.url}", err=True)
+        return 0
 
     guarded(work)
 

@@ -9,7 +9,7 @@ from fruits.errors import FruitsError
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def guarded(work: Callable[[], int], interrupted: str = "the same command goes on where this run stopped") -> None:
+def guarded(work: Callable[[], int], interrupted: str = "nothing was changed; the same command starts again") -> None:
     """Ends the process with the work's exit code; what is raised on purpose becomes a message without a traceback. `interrupted`: what
     Ctrl-C leaves, in words."""
     try:

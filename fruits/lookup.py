@@ -27,7 +27,7 @@ def look_up(folder: Folder, keys: pa.ChunkedArray) -> pa.Table:
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         found = [
             *pool.map(lambda group: _in_folder(folder, *group), wide),
-            *pool.map(lambda part: table_of(_entry(folder, key) for key in part.to_pylist()), parts),
+            *pool.map(lambda part: table_of(entry_of(folder, key) for key in part.to_pylist()), parts),
         ]
     return pa.concat_tables(found)
 
@@ -52,7 +52,8 @@ def _in_folder(folder: Folder, parent: str, keys: pa.Array) -> pa.Table:
     return pa.concat_tables([found, table_of((key, 0, "", Reason.NOT_FOUND) for key in gone.to_pylist())]).cast(SCHEMA)
 
 
-def _entry(folder: Folder, key: str) -> Entry:
+def entry_of(folder: Folder, key: str) -> Entry:
+    """One file, as a listing would have it."""
     if folder.local:
         return local_entry(folder.path(key), key)
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fruits.errors import BadArgument
-from fruits.storage import Folder, StoredFile
+from fruits.storage import WORK, Folder, StoredFile
 from fruits.versions import versions
 
 REPORT = "report.json"
@@ -124,6 +124,8 @@ class RunReport:
     def from_json(text: str | bytes) -> "RunReport":
         """Raises `ValueError`, `KeyError` or `TypeError` for what is no report of this schema."""
         content = json.loads(text)
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"it is of schema {content['schema_version']}")
         content["stages"] = [Stage(**stage) for stage in content["stages"]]
         content["images"] = ImageCounts(**content["images"])
         content["workers"] = [WorkerShare(**worker) for worker in content["workers"]]
@@ -137,13 +139,34 @@ class RunReport:
 
 
 def read_report(results: str) -> RunReport:
-    """The report of a results folder; raises `BadArgument` where there is none."""
+    """The report of a results folder; raises `BadArgument` where there is none that can be read."""
+    folder = Folder(results)
     try:
-        return RunReport.from_json(Folder(results).read(REPORT))
-    except FileNotFoundError as missing:
-        raise BadArgument(f"{results} has no {REPORT}: no run has been completed there", "run `python -m fruits` first") from missing
+        try:
+            return RunReport.from_json(folder.read(REPORT))
+        except (FileNotFoundError, NotADirectoryError) as missing:
+            raise _without_report(folder) from missing
     except (ValueError, KeyError, TypeError) as fault:
-        raise BadArgument(f"{results}/{REPORT} is no report of schema {SCHEMA_VERSION}: {fault}", "run with --fresh") from fault
+        raise BadArgument(
+            f"{results}/{REPORT} is no report of schema {SCHEMA_VERSION}, which this fruits reads: {fault}",
+            "use the fruits that made it, or run again with --fresh",
+        ) from fault
+    except PermissionError as denied:
+        raise BadArgument(f"{results} cannot be read: access denied", "ask for the right to read it") from denied
+    except OSError as failed:
+        raise BadArgument(f"{results} cannot be read: {failed.strerror or failed}", "check the path and the network") from failed
+
+
+def _without_report(folder: Folder) -> BadArgument:
+    """Why there is none, and what to do."""
+    if not folder.exists():
+        return BadArgument(f"there is no folder {folder.url}", "give the folder that was the --output of a run")
+    if folder.names(WORK):
+        return BadArgument(
+            f"{folder.url} has no {REPORT}: a run has begun there and has not come to its end",
+            "the same command as before goes on where it stopped",
+        )
+    return BadArgument(f"{folder.url} has no {REPORT}: no run has been completed there", "give the folder that was the --output of a run")
 
 
 def now() -> str:

@@ -5,7 +5,6 @@ report alone named is removed. A reader that starts from the report sees the old
 """
 
 import json
-import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -18,7 +17,7 @@ from fruits.moments import MOMENTS
 from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
 from fruits.report import REPORT, RunReport
-from fruits.storage import WORK, Folder, is_draft
+from fruits.storage import WORK, Folder, check_writable, is_draft
 
 IDENTITY = f"{WORK}/run.json"  # of which features the chunks are
 PROBE = f"{WORK}/probe"
@@ -41,7 +40,7 @@ class Results:
 
     def admit(self) -> None:
         """Raises `OutputInUse` when the folder holds something else, `BadArgument` when it cannot be written."""
-        self._check_writable()
+        check_writable(self.folder.url, "give another --output")
         if self.folder.empty():
             return
         try:
@@ -63,17 +62,6 @@ class Results:
         """Whether a run was killed as soon as it had begun."""
         begun = self.folder.names(WORK)
         return bool(begun) and not self.folder.names("") and all(is_lease(name) or is_draft(name) for name in begun)
-
-    def _check_writable(self) -> None:
-        if not self.folder.local:
-            return
-        place = self.folder.url
-        while not os.path.lexists(place):
-            place = os.path.dirname(place)
-        if not os.path.isdir(place):
-            raise BadArgument(f"{place} is not a folder", "give another --output")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise BadArgument(f"{place} cannot be written: access denied", "give another --output, or ask for the right to write there")
 
     def begin(self, backend: str, reused: Collection[str], note: Callable[[str], None]) -> None:
         """Makes the folder this job's until `end`. Raises `OutputInUse` while another run has it, `BadArgument` when it cannot be written.

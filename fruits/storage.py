@@ -104,6 +104,19 @@ def make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)  # another worker may have been faster
 
 
+def check_writable(url: str, instead: str) -> None:
+    """Raises `BadArgument`, with `instead` as the advice, for a local folder that cannot be made or written to; others are not asked."""
+    if not is_local(url):
+        return
+    place = url
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise BadArgument(f"{place} is not a folder", instead)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise BadArgument(f"{place} cannot be written: access denied", f"{instead}, or ask for the right to write there")
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A file of a results folder: its name below the folder, its size in bytes, and the SHA-256 of its content."""

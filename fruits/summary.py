@@ -12,6 +12,8 @@ from fruits.report import RunReport
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fruits.similar import Similar
+
 _SHOWN = 10  # paths of each reason
 
 
@@ -53,7 +55,7 @@ def show_rejected(results: str, rows: "pa.Table", console: Console) -> None:
     for reason, count in ((reason, len(list(same))) for reason, same in groupby(reasons)):
         console.print(Text(f"\n{reason}: {count}", "bold"), soft_wrap=True)
         for row in rows.slice(start, min(count, _SHOWN)).to_pylist():
-            console.print(Text(f"  {_printable(row['path'])}  ({_printable(row['detail'])})"), soft_wrap=True)
+            console.print(Text(f"  {printable(row['path'])}  ({printable(row['detail'])})"), soft_wrap=True)
         if count > _SHOWN:
             console.print(Text(f"  and {count - _SHOWN} more: --paths or --json has all"))
         start += count
@@ -61,7 +63,26 @@ def show_rejected(results: str, rows: "pa.Table", console: Console) -> None:
         console.print("\nto try them again: the same command as before, with --retry-rejected", soft_wrap=True)
 
 
-def _printable(name: str) -> str:
+def show_similar(found: "Similar", console: Console) -> None:
+    console.print(Text(f"{printable(found.image)}: the nearest of {found.compared:,} images in {found.results}"), soft_wrap=True)
+    if found.itself:
+        said = f"it is one of them, labelled {printable(found.itself.label)}, {found.itself.distance:.4f} from its own row, and left out"
+        console.print(Text(said), soft_wrap=True)
+    table = _columns("distance", "label", "path")
+    for one in found.neighbours:
+        table.add_row(f"{one.distance:.4f}", Text(printable(one.label)), Text(printable(one.path)))
+    console.print(table, soft_wrap=True)
+
+
+def _columns(*titles: str) -> Table:
+    """The last is never cut or broken: paths are copied from it."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in titles:
+        table.add_column(title, no_wrap=True, overflow="ignore")
+    return table
+
+
+def printable(name: str) -> str:
     """Without what a terminal would obey: names may hold anything."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
