@@ -1,8 +1,10 @@
 """What a person reads at the end of a run, or before one with `--dry-run`."""
 
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -68,18 +70,16 @@ def show_similar(found: "Similar", console: Console) -> None:
     if found.itself:
         said = f"it is one of them, labelled {printable(found.itself.label)}, {found.itself.distance:.4f} from its own row, and left out"
         console.print(Text(said), soft_wrap=True)
-    table = _columns("distance", "label", "path")
-    for one in found.neighbours:
-        table.add_row(f"{one.distance:.4f}", Text(printable(one.label)), Text(printable(one.path)))
-    console.print(table, soft_wrap=True)
+    _aligned(console, ("distance", "label", "path"), [(f"{one.distance:.4f}", one.label, one.path) for one in found.neighbours])
 
 
-def _columns(*titles: str) -> Table:
-    """The last is never cut or broken: paths are copied from it."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ignore")
-    return table
+def _aligned(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns of text as wide as they are: a table of rich would cut or break the paths, which are copied from here."""
+    shown = [[printable(text) for text in row] for row in rows]
+    widths = [max(cell_len(text) for text in column) for column in zip(titles, *shown, strict=True)]
+    for number, row in enumerate([titles, *shown]):
+        line = "  ".join(set_cell_size(text, width) for text, width in zip(row, widths, strict=True))
+        console.print(Text(line.rstrip(), "" if number else "dim"), soft_wrap=True)
 
 
 def printable(name: str) -> str:
