@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fruits.report import RunReport
 
 GOES_ON = "the same command goes on where this run stopped"
+THRESHOLD = 0.5  # as likely right as not
 
 DESCRIPTION = """
 Turns a folder of images into features and principal components, on Dask or on Spark.
@@ -34,7 +35,7 @@ and a report to OUTPUT. Without any option: the bundled sample, on this machine,
 last one stopped.
 """
 EPILOG = (
-    "Exit codes: 0 done, 1 the run or the validation failed, 2 an argument was refused before anything started, 130 interrupted. "
+    "Exit codes: 0 done, 1 the run or the validation failed or a photo could not be read, 2 an argument was refused before anything started, 130 interrupted. "
     "`python -m fruits COMMAND --help` tells of a command."
 )
 
@@ -408,6 +409,41 @@ def similar(results: str, image: str, count: int, page: str | None, as_json: boo
         if target:
             click.echo(f"page in {target.url}", err=True)
         return 0
+
+    guarded(work)
+
+
+@main.command()
+@click.argument("results")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=THRESHOLD,
+    show_default=True,
+    help="Below this confidence a photo is `unknown`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+def identify(results: str, photos: tuple[str, ...], threshold: float, as_json: bool) -> None:
+    """Say which label of RESULTS each PHOTO has, and how sure that is.
+
+    Photos are paths or hdfs:// or s3:// URLs. The label is the nearest in the pca_features of the run that made RESULTS. Its confidence is
+    the share of images held out from these labels that were right when they looked as clear; `unknown` is what is less sure than the
+    threshold, or further from all labels than nearly every image held out. Exit code 1 where a photo cannot be read.
+    """
+
+    def work() -> int:
+        from rich.console import Console
+
+        from fruits import summary
+        from fruits.identify import identify as answer_of
+
+        answer = answer_of(results, photos, threshold)
+        if as_json:
+            click.echo(json.dumps([asdict(photo) for photo in answer.photos], indent=2, ensure_ascii=False))
+        else:
+            summary.show_identified(answer, Console(highlight=False))
+        return 1 if any(photo.reason for photo in answer.photos) else 0
 
     guarded(work)
 

@@ -14,6 +14,7 @@ from fruits.report import RunReport
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fruits.identify import Answer
     from fruits.similar import Similar
 
 _SHOWN = 10  # paths of each reason
@@ -71,6 +72,26 @@ def show_similar(found: "Similar", console: Console) -> None:
         said = f"it is one of them, labelled {printable(found.itself.label)}, {found.itself.distance:.4f} from its own row, and left out"
         console.print(Text(said), soft_wrap=True)
     _aligned(console, ("distance", "label", "path"), [(f"{one.distance:.4f}", one.label, one.path) for one in found.neighbours])
+
+
+def show_identified(answer: "Answer", console: Console) -> None:
+    rows = []
+    for photo in answer.photos:
+        if photo.confidence is None:
+            rows.append((f"({photo.reason})", "", f"{photo.path}  {photo.detail}"))
+        else:
+            label = photo.label if photo.label == photo.nearest else f"{photo.label} (nearest: {photo.nearest})"
+            rows.append((str(label), f"{photo.confidence:.2f}", photo.path))
+    _aligned(console, ("label", "confidence", "photo"), rows)
+    held_out = answer.held_out
+    named, right = held_out.named(answer.threshold)
+    of = f"{right:.1%} of these rightly" if right is not None else "none"
+    how = "each with its whole series" if held_out.by_series else "one by one, which images that are nearly the same flatter"
+    said = (
+        f"Of {len(held_out.right):,} images of these labels, held out {how}, {held_out.accuracy:.1%} are nearest to their own label; "
+        f"{named:.1%} reach a confidence of {answer.threshold:g}, {of}."
+    )
+    console.print(Text(said, "dim"))
 
 
 def _aligned(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
