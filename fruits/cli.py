@@ -35,7 +35,8 @@ and a report to OUTPUT. Without any option: the bundled sample, on this machine,
 last one stopped.
 """
 EPILOG = (
-    "Exit codes: 0 done, 1 the run or the validation failed or a photo could not be read, 2 an argument was refused before anything started, 130 interrupted. "
+    "Exit codes: 0 done, 1 the run or the validation failed or a photo could not be read, 2 an argument was refused before anything "
+    "started, 130 interrupted. "
     "`python -m fruits COMMAND --help` tells of a command."
 )
 
@@ -385,8 +386,8 @@ def doctor(ctx: click.RichContext, /, as_json: bool, **typed: Any) -> None:
 def similar(results: str, image: str, count: int, page: str | None, as_json: bool) -> None:
     """Find the images in RESULTS that are nearest to IMAGE.
 
-    IMAGE is a path or an hdfs:// or s3:// URL, of the results or from anywhere. It goes through the engine, the limits and the projection of
-    the run that made RESULTS; distances are Euclidean, between pca_features. An image of the results is not its own neighbour.
+    IMAGE is a path or an hdfs:// or s3:// URL, of the results or from anywhere. It goes through the engine, the limits and the projection
+    of the run that made RESULTS; distances are Euclidean, between pca_features. An image of the results is not its own neighbour.
     """
 
     def work() -> int:
@@ -397,11 +398,11 @@ def similar(results: str, image: str, count: int, page: str | None, as_json: boo
         from fruits.target import Target
 
         target = Target.at(page, ".html") if page is not None else None
-        found, pixels, core = nearest_to(results, image, count)
+        found, pixels, photos = nearest_to(results, image, count)
         if target:
             from fruits.similar_page import page as page_of
 
-            target.write(page_of(found, pixels, core).encode())
+            target.write(page_of(found, pixels, photos).encode())
         if as_json:
             click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         else:
@@ -446,6 +447,31 @@ def identify(results: str, photos: tuple[str, ...], threshold: float, as_json: b
         return 1 if any(photo.reason for photo in answer.photos) else 0
 
     guarded(work)
+
+
+@main.command()
+@click.argument("results")
+@click.argument("file", metavar="APP.tflite")
+def export(results: str, file: str) -> None:
+    """Make one LiteRT file of RESULTS for an application: network, projection, labels.
+
+    A picture of 224 x 224 RGB bytes in; pca_features, the nearest labels and their confidences out, as `identify` has them. The labels'
+    names are inside. Needs TensorFlow: pip install 'fruits[keras]'. How an application uses it: docs/app.md.
+    """
+
+    def work() -> int:
+        from fruits.target import Target
+
+        target = Target.at(file, ".tflite")
+        from fruits.app import app
+
+        click.echo("TensorFlow converts the network: some 20 s", err=True)
+        made = app(results, THRESHOLD)
+        target.write(made.data)
+        click.echo(f"{target.url}: {len(made.data) / 1e6:.1f} MB, {made.labels} labels; {made.check}")
+        return 0
+
+    _guarded(work)
 
 
 def _log(level: str) -> None:

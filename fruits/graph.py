@@ -9,21 +9,34 @@ TensorFlow and Keras give the same bytes, in a fresh process.
 
 import contextlib
 import hashlib
+import io
 import sys
 from pathlib import Path
+from typing import Any
 
 from fruits.model import GRAPH, SIDE, WEIGHTS, keras_model
 
 
 def build() -> bytes:
     """The graph as a FlatBuffer; raises `MissingPackage` where TensorFlow is not installed."""
+    return converted(featurizer())
+
+
+def featurizer() -> Any:
+    """The Keras model of the graph; raises `MissingPackage`."""
     network = keras_model()
     import tensorflow as tf
 
     pixels = tf.keras.Input((SIDE, SIDE, 3), dtype="uint8", name="pixels")
     scaled = tf.keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)
-    model = tf.keras.Model(pixels, network(scaled), name="featurizer")
-    with contextlib.redirect_stdout(sys.stderr):  # the converter tells of every tensor
+    return tf.keras.Model(pixels, network(scaled), name="featurizer")
+
+
+def converted(model: Any) -> bytes:
+    """A Keras model as a FlatBuffer."""
+    import tensorflow as tf
+
+    with contextlib.redirect_stdout(io.StringIO()):  # the converter tells of every tensor
         graph: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     return graph
 

@@ -196,4 +196,5 @@ def _squares(x: "Floats", centroids: "Floats") -> "Floats":
 def _confidences(squares: "Floats", temperature: float, limit: float) -> "Floats":
     logits = np.column_stack([squares, np.full(len(squares), limit)]) / (-2 * temperature)
     likelihoods = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (likelihoods / likelihoods.sum(axis=1, keepdims=True))[:, :-1]
+    confidences: Floats = (likelihoods / likelihoods.sum(axis=1, keepdims=True))[:, :-1]
+    return confidences

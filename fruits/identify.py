@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fruits.completed import Completed
 from fruits.decode import Rejected
 from fruits.identifier import HeldOut, identifier
-from fruits.query import SameCore
+from fruits.query import Photos, network_of
 from fruits.storage import normalized
 
 UNKNOWN = "unknown"
@@ -38,14 +38,14 @@ class Answer:
 
 
 def identify(results: str, photos: Sequence[str], threshold: float) -> Answer:
-    """Of photos at paths or URLs. Raises `BadArgument` as `Completed.at`, `SameCore` and `identifier` do."""
+    """Of photos at paths or URLs. Raises `BadArgument` as `Completed.at`, `network_of` and `identifier` do."""
     completed = Completed.at(results)
-    core, urls = SameCore(completed.report), [normalized(photo) for photo in photos]
+    infer, reading, urls = network_of(completed.report), Photos(completed.report), [normalized(photo) for photo in photos]
     known = identifier(completed)
 
     def identified(url: str) -> Identified:
         try:
-            features = core.features(core.pixels(url)[None])
+            features = infer(reading.pixels(url)[None])
         except Rejected as rejected:
             return Identified(url, None, None, None, str(rejected.reason), rejected.detail)
         confidences = known.confidences(completed.projection.apply(features, completed.uncentred))[0]

@@ -127,7 +127,7 @@ class LiteRT:
         from ai_edge_litert.interpreter import Interpreter
 
         # As bytes: the file may be replaced by an update while workers run.
-        with _without_banner():
+        with without_banner():
             self._interpreter = Interpreter(model_content=GRAPH.checked().read_bytes(), num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -149,7 +149,7 @@ class LiteRT:
 
 
 @contextmanager
-def _without_banner() -> Iterator[None]:
+def without_banner() -> Iterator[None]:
     """LiteRT tells on every start that it uses XNNPACK, and has no switch for that in Python. Everything else it says is passed on."""
     sys.stderr.flush()
     stderr = os.dup(2)

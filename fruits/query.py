@@ -7,12 +7,12 @@ from fruits.decode import Reason, Rejected, decode
 from fruits.errors import BadArgument
 from fruits.lookup import entry_of
 from fruits.machine import multiplies_bfloat16
-from fruits.model import GRAPH, MODEL_NAME, PREPROCESSING, WEIGHTS, network
+from fruits.model import GRAPH, MODEL_NAME, PREPROCESSING, WEIGHTS, Network, network
 from fruits.report import RunReport
 from fruits.storage import Folder
 
 if TYPE_CHECKING:
-    from fruits.model import Features, Pixels
+    from fruits.model import Pixels
 
 # What a listing would have seen.
 _FAULTS = {
@@ -23,19 +23,10 @@ _FAULTS = {
 }
 
 
-class SameCore:
-    """Raises `BadArgument` where this installation or this machine does not make the features of that run, `MissingPackage` where the
-    engine is not installed."""
+class Photos:
+    """Reads and decodes, within the limits of a run."""
 
     def __init__(self, report: RunReport) -> None:
-        check_model(report)
-        engine, precision = report.model["engine"], report.model["precision"]
-        if precision == "bfloat16" and not multiplies_bfloat16():
-            raise BadArgument(
-                "the results are of bfloat16, for which this machine's processor has neither AVX512-BF16 nor AMX",
-                "use a machine that has one of these",
-            )
-        self._infer = network(engine, precision)
         self._max_pixels, self._max_file_bytes = report.job["max_pixels"], report.job["max_file_bytes"]
 
     def pixels(self, url: str) -> "Pixels":
@@ -53,15 +44,26 @@ class SameCore:
                 raise Rejected(Reason.TOO_LARGE, f"{size} bytes, the limit of the run was {self._max_file_bytes}")
             data = folder.read(name)
         except (FileNotFoundError, PermissionError, IsADirectoryError) as fault_of_this:
-            reason = {FileNotFoundError: Reason.NOT_FOUND, PermissionError: Reason.ACCESS_DENIED}.get(type(fault_of_this), Reason.NOT_A_FILE)
+            reason = {FileNotFoundError: Reason.NOT_FOUND, PermissionError: Reason.ACCESS_DENIED}.get(
+                type(fault_of_this), Reason.NOT_A_FILE
+            )
             raise Rejected(reason, _FAULTS[reason]) from fault_of_this
         except OSError as failed:
             raise BadArgument(f"{url} cannot be read: {failed.strerror or failed}", "check the path and the network") from failed
         return decode(data, self._max_pixels)
 
-    def features(self, pixels: "Pixels") -> "Features":
-        """[n, 224, 224, 3] to [n, 1280]."""
-        return self._infer(pixels)
+
+def network_of(report: RunReport) -> Network:
+    """The engine that made the results. Raises `BadArgument` where this installation or this machine does not make the same features, and
+    `MissingPackage` where the engine is not installed."""
+    check_model(report)
+    engine, precision = report.model["engine"], report.model["precision"]
+    if precision == "bfloat16" and not multiplies_bfloat16():
+        raise BadArgument(
+            "the results are of bfloat16, for which this machine's processor has neither AVX512-BF16 nor AMX",
+            "use a machine that has one of these",
+        )
+    return network(engine, precision)
 
 
 def check_model(report: RunReport) -> None:

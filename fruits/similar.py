@@ -10,7 +10,7 @@ from fruits.completed import Completed
 from fruits.decode import Rejected
 from fruits.errors import BadArgument
 from fruits.neighbours import NONE, nearest
-from fruits.query import SameCore
+from fruits.query import Photos, network_of
 from fruits.storage import normalized
 
 if TYPE_CHECKING:
@@ -38,19 +38,21 @@ class Similar:
     compared: int
 
 
-def similar(results: str, image: str, count: int) -> tuple[Similar, "Pixels", SameCore]:
-    """The `count` nearest to the image at a path or URL, its pixels, and the core that read them.
+def similar(results: str, image: str, count: int) -> tuple[Similar, "Pixels", Photos]:
+    """The `count` nearest to the image at a path or URL, its pixels, and what reads the others' as it read these.
 
     The rows are read file by file, and no more than the nearest are kept. Raises `BadArgument` for an image that a run would reject, with
-    the reason, and as `Completed.at` and `SameCore` do.
+    the reason, and as `Completed.at` and `network_of` do.
     """
     completed = Completed.at(results)
-    core, image = SameCore(completed.report), normalized(image)
+    infer, photos, image = network_of(completed.report), Photos(completed.report), normalized(image)
     try:
-        pixels = core.pixels(image)
+        pixels = photos.pixels(image)
     except Rejected as rejected:
-        raise BadArgument(f"{image}: {rejected.reason}: {rejected.detail}", "give another image; a run would reject this one too") from rejected
-    query = completed.projection.apply(core.features(pixels[None]), completed.uncentred)
+        raise BadArgument(
+            f"{image}: {rejected.reason}: {rejected.detail}", "give another image; a run would reject this one too"
+        ) from rejected
+    query = completed.projection.apply(infer(pixels[None]), completed.uncentred)
     itself, found, compared = None, list[Neighbour](), 0
     for rows, vectors in completed.blocks():
         same = pc.index(rows["path"], image).as_py()
@@ -61,4 +63,4 @@ def similar(results: str, image: str, count: int) -> tuple[Similar, "Pixels", Sa
         found += [Neighbour(distance, rows["label"][row].as_py(), rows["path"][row].as_py()) for row, distance in kept]
         found = sorted(found, key=lambda neighbour: neighbour.distance)[:count]  # stable: of those equally far the first comes first
         compared += len(vectors) - (same >= 0)
-    return Similar(completed.folder.url, image, itself, found, compared), pixels, core
+    return Similar(completed.folder.url, image, itself, found, compared), pixels, photos

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fruits.decode import Rejected
 from fruits.errors import BadArgument
-from fruits.query import SameCore
+from fruits.query import Photos
 from fruits.similar import Neighbour, Similar
 from fruits.storage import normalized
 
@@ -30,17 +30,17 @@ class Shown:
     why: str
 
 
-def page(found: Similar, pixels: "Pixels", core: SameCore) -> str:
+def page(found: Similar, pixels: "Pixels", photos: Photos) -> str:
     """HTML with the image and its neighbours as the network saw them: 224 x 224, whatever shape the picture has."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("fruits").joinpath("similar.html.j2").read_text(encoding="utf-8"))
-    shown = [_shown(neighbour, core) for neighbour in found.neighbours]
+    shown = [_shown(neighbour, photos) for neighbour in found.neighbours]
     return template.render(found=found, query=_picture(pixels), shown=shown, missing=sum(one.picture is None for one in shown))
 
 
-def _shown(neighbour: Neighbour, core: SameCore) -> Shown:
+def _shown(neighbour: Neighbour, photos: Photos) -> Shown:
     try:
-        return Shown(neighbour, _picture(core.pixels(normalized(neighbour.path))), "")
+        return Shown(neighbour, _picture(photos.pixels(normalized(neighbour.path))), "")
     except Rejected as rejected:
         return Shown(neighbour, None, f"{rejected.reason}: {rejected.detail}")
     except BadArgument as failed:

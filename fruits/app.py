@@ -1,0 +1,179 @@
+"""One LiteRT file for an application: network, projection and labels, with the labels' names inside.
+
+Input `pixels`: uint8 [n, 224, 224, 3], RGB. Outputs: `pca_features` float32 [n, k]; `labels` int32 [n, 5], lines of labels.txt counted
+from 0, the surest first; `confidences` float32 [n, 5] of these. To the FlatBuffer a zip archive is appended, as TensorFlow Lite's
+metadata tools do: labels.txt, a name a line, and fruits.json. Interpreters do not see it, unzippers see nothing else.
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fruits
+from fruits.completed import Completed
+from fruits.decode import Rejected
+from fruits.errors import BadArgument, RunFailed
+from fruits.graph import converted, featurizer
+from fruits.identifier import Identifier, identifier
+from fruits.model import PREPROCESSING, SIDE, check_installed, without_banner
+from fruits.query import Photos, check_model
+from fruits.storage import normalized
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+LABELS, ABOUT = "labels.txt", "fruits.json"
+NEAREST = 5
+TOLERANCE = 1e-3  # of pca_features
+_CHECKED = 16
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # zip's first day: the same content, the same bytes
+
+
+@dataclass(frozen=True)
+class App:
+    """`check`: in words, how far its pca_features are from those of the results."""
+
+    data: bytes
+    labels: int
+    check: str
+
+
+def app(results: str, threshold: float) -> App:
+    """Raises `BadArgument` for results that an application cannot reproduce, `MissingPackage` without TensorFlow, and `RunFailed` where the
+    file does not give the pca_features of the results. `threshold`: of the confidence, for the application to read."""
+    check_installed("keras")
+    completed = Completed.at(results)
+    check_model(completed.report)
+    if (precision := completed.report.model["precision"]) != "float32":
+        raise BadArgument(
+            f"the results are of {precision}, and an application computes in float32: other features",
+            "run again without --precision, to another --output",
+        )
+    known = identifier(completed)
+    for label in known.labels:
+        if len(label.splitlines()) > 1:
+            raise BadArgument(f"the label {label!r} has a line break, and {LABELS} has a label a line", "rename its folder, and run again")
+    with _silent():
+        model = _converted(completed, known)
+    check = _checked(completed, model)
+    return App(_with_files(model, completed, known, threshold), len(known.labels), check)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """What TensorFlow says of itself, in C++ too, is shown only where it fails."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _converted(completed: Completed, known: Identifier) -> bytes:
+    """The file without its zip archive."""
+    network = featurizer()
+    import tensorflow as tf
+
+    projection = completed.projection
+    mean = np.zeros_like(projection.mean) if completed.uncentred else projection.mean
+    components = (projection.components * projection.scale).T
+    lengths = np.square(known.centroids).sum(axis=1)
+
+    class Head(tf.keras.layers.Layer):  # type: ignore[misc]
+        """What `Projection.apply` and `Identifier.confidences` compute, in float32."""
+
+        def call(self, features: Any) -> dict[str, Any]:
+            pca_features = tf.matmul(features - _constant(mean), _constant(components))
+            white = tf.matmul(pca_features - _constant(known.origin), _constant(known.whitening))
+            squares = (
+                tf.reduce_sum(white * white, 1, keepdims=True) - 2.0 * tf.matmul(white, _constant(known.centroids.T)) + _constant(lengths)
+            )
+            none = tf.zeros_like(squares[:, :1]) + known.limit
+            confidences = tf.nn.softmax(tf.concat([squares, none], 1) / (-2.0 * known.temperature))[:, :-1]
+            best = tf.math.top_k(confidences, k=min(NEAREST, len(known.labels)))
+            return {"pca_features": pca_features, "labels": best.indices, "confidences": best.values}
+
+    def _constant(values: "npt.NDArray[np.float64]") -> Any:
+        return tf.constant(values, tf.float32)
+
+    return converted(tf.keras.Model(network.input, Head(name="head")(network.output), name="app"))
+
+
+def _checked(completed: Completed, model: bytes) -> str:
+    """Puts images of the results through the file, and says how far off it is. Raises `RunFailed` where that is too far."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with without_banner():
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        run = interpreter.get_signature_runner()
+        run(pixels=np.zeros((1, SIDE, SIDE, 3), np.uint8))
+    photos, (rows, vectors) = Photos(completed.report), next(completed.blocks())
+    off, checked, why = 0.0, 0, ""
+    for row in np.unique(np.linspace(0, len(vectors) - 1, _CHECKED, dtype=int)).tolist():
+        try:
+            pixels = photos.pixels(normalized(rows["path"][row].as_py()))
+        except Rejected as rejected:
+            why = f"{rejected.reason}: {rejected.detail}"
+            continue
+        except BadArgument as failed:
+            why = failed.message
+            continue
+        off = max(off, float(np.abs(run(pixels=pixels[None])["pca_features"][0] - vectors[row]).max()))
+        checked += 1
+    if off > TOLERANCE:
+        raise RunFailed(
+            f"the file gives other pca_features than the results have: off by up to {off:.2g} in {checked} images",
+            "run again with --fresh where the images have changed since, or without --standardize, which blows up what hardly varies",
+        )
+    if not checked:
+        return f"not checked, for no image of the results can be read here: {why}"
+    return f"checked with {checked} images of the results, whose pca_features are off by {off:.1e} at most"
+
+
+def _with_files(model: bytes, completed: Completed, known: Identifier, threshold: float) -> bytes:
+    """The model with a zip archive at its end."""
+    report, held_out = completed.report, known.held_out
+    named, right = held_out.named(threshold)
+    about = {
+        "fruits": fruits.__version__,
+        "model": report.model,
+        "fingerprint": report.fingerprint,
+        "input": f"pixels: uint8 [n, {SIDE}, {SIDE}, 3], {PREPROCESSING.split(', x /')[0]}, antialiased, proportions not kept",
+        "outputs": {
+            "pca_features": f"float32 [n, {len(report.explained_variance)}]",
+            "labels": f"int32 [n, {min(NEAREST, len(known.labels))}], lines of {LABELS} counted from 0, the surest first",
+            "confidences": "float32, of these labels",
+        },
+        "threshold": threshold,
+        "unknown": "where the first confidence is below the threshold",
+        "held_out": {
+            "images": len(held_out.right),
+            "by_series": held_out.by_series,
+            "nearest_label_right": held_out.accuracy,
+            "named_at_threshold": named,
+            "named_right": right,
+        },
+    }
+    contents = {LABELS: "".join(f"{label}\n" for label in known.labels), ABOUT: json.dumps(about, indent=2, ensure_ascii=False)}
+    file = io.BytesIO(model)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), content)
+    return file.getvalue()
