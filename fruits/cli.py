@@ -471,7 +471,7 @@ def export(results: str, file: str) -> None:
         click.echo(f"{target.url}: {len(made.data) / 1e6:.1f} MB, {made.labels} labels; {made.check}")
         return 0
 
-    _guarded(work)
+    guarded(work)
 
 
 def _log(level: str) -> None:
