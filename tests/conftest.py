@@ -206,6 +206,14 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def sample_results(inprocess: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the bundled sample, to be looked at and not altered."""
+    folder = tmp_path_factory.mktemp("sample") / "results"
+    Engine("inprocess", inprocess).run(output=folder)
+    return folder
+
+
 def cli(*arguments: str, cwd: Path | None = None, under: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m fruits` as a user would; `under` is a command before it."""
     command = [*under, sys.executable, "-m", "fruits", *map(str, arguments)]
