@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,8 @@ from markdown_it.token import Token
 
 from conftest import SAMPLE
 from fruits.cli import main
+from fruits.decode import Reason
+from fruits.report import RunReport
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -252,6 +255,12 @@ def test_every_command_and_its_options_are_described_and_no_other() -> None:
     described = first_cells(ROOT / "docs/options.md", "Commands").splitlines()
     parsed = {line.split()[0]: set(re.findall(r"--[a-z][a-z-]*", line)) for line in described}
     assert parsed == {name: names_of(command.params) for name, command in main.commands.items()}
+
+
+def test_every_field_of_the_report_and_every_reason_is_described_and_no_other() -> None:
+    outputs = ROOT / "docs/outputs.md"
+    assert sorted(first_cells(outputs, "report.json").splitlines()) == sorted(field.name for field in fields(RunReport))
+    assert sorted(first_cells(outputs, "Reasons").splitlines()) == sorted(Reason)
 
 
 def said_in_code() -> list[str]:
