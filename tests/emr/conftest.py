@@ -26,7 +26,6 @@ def guard(offline: None) -> Iterator[Guard]:  # noqa: ARG001
 
 
 @pytest.fixture
-def aws(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # noqa: ARG001
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # a second a test, and nobody here chooses an image
+def aws(guard: Guard) -> Iterator[None]:  # noqa: ARG001
     with mock_aws():
         yield

@@ -33,6 +33,7 @@ def clients(offline: None) -> Account:  # noqa: ARG001
 @pytest.fixture
 def account(aws: None, clients: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:  # noqa: ARG001
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # a second a test, and nobody here chooses an image
     stacks.completed(monkeypatch, tmp_path, clients)
     return clients
 
