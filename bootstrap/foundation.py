@@ -87,7 +87,7 @@ def destroy(account: Account, settings: Settings, with_data: bool, say: Say, eve
         if "Outputs" in stack:
             _untie(account, stack, _resources(stack), say)
         _delete_stack(account, stack, say, every)
-        if now["SubnetId"]:
+        if now.get("SubnetId"):
             say(f"{now['SubnetId']} stays, with its tag {'='.join(MANAGED_TAG)}")
     _remove_bucket(account, settings, bucket, with_data, say)
 

@@ -1,4 +1,5 @@
-"""What cfn-lint does not look for in the template: who may come in, who may do what, what is encrypted, what is tagged."""
+"""What cfn-lint does not look for in the template: who may come in, who may do what, what is encrypted, what is tagged. And what nobody
+looks for in the request before AWS does, or the bill."""
 
 import ipaddress
 import re
@@ -190,3 +191,44 @@ def _security_configuration(resource: Resource, template: Mapping[str, Any]) -> 
         yield "does not encrypt at rest"
     if not at_rest.get("LocalDiskEncryptionConfiguration", {}).get("EnableEbsEncryption"):
         yield "does not encrypt local disks"
+
+
+# Of emr-7.x, by the application that brings them: https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-configure-apps.html
+CLASSIFICATIONS = {
+    "Hadoop": "capacity-scheduler core-site emrfs-site hadoop-env hdfs-env hdfs-site mapred-env mapred-site yarn-env yarn-site",
+    "JupyterHub": "jupyter-hub-conf jupyter-notebook-conf jupyter-s3-conf jupyter-sparkmagic-conf livy-conf livy-env",
+    "Spark": "spark spark-defaults spark-env spark-hive-site spark-log4j2 spark-metrics",
+}
+JUPYTER_S3 = {"s3.persistence.enabled", "s3.persistence.bucket"}
+SECRET = re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|(?i:secret|password|aws_session_token)")
+
+
+def request_findings(request: Mapping[str, Any]) -> list[str]:
+    """Of RunJobFlow's arguments."""
+    found: list[str] = []
+    applications = {application["Name"] for application in request["Applications"]}
+    found += [f"{name} is needed by both backends" for name in ("Hadoop", "Spark") if name not in applications]
+    for configuration in request["Configurations"]:
+        name = configuration["Classification"]
+        of = next((application for application, names in CLASSIFICATIONS.items() if name in names.split()), None)
+        if of is None:
+            found.append(f"EMR knows no classification {name}")
+        elif of not in applications:
+            found.append(f"{name} is of {of}, which is not asked for")
+        if name == "jupyter-s3-conf" and set(configuration["Properties"]) != JUPYTER_S3:
+            found.append(f"jupyter-s3-conf has {', '.join(sorted(configuration['Properties']))}")
+    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+    found += [f"lacks the tag {key}={value}" for key, value in {**TAGS, **EMR_TAG}.items() if tags.get(key) != value]
+    if not 600 <= request.get("AutoTerminationPolicy", {}).get("IdleTimeout", 0) <= 604_800:
+        found.append("does not end when it is idle")
+    if not request.get("SecurityConfiguration"):
+        found.append("has no security configuration")
+    if request["Instances"].get("TerminationProtected") is not False:
+        found.append("is protected from its end")
+    found += [
+        f"{group['Name']} is on Spot"
+        for group in request["Instances"]["InstanceGroups"]
+        if group["InstanceRole"] != "TASK" and group["Market"] == "SPOT"
+    ]
+    found += [f"holds {secret.group()}" for secret in SECRET.finditer(str(request))]
+    return found
