@@ -114,6 +114,8 @@ def test_a_second_time_there_is_nothing_to_change(account: Account, told: list[s
 def test_a_changed_setting_changes_the_stack_and_nothing_else_of_it(account: Account, told: list[str]) -> None:
     first = deploy(account, settings(), told)
     before = parameters_of(account)
+    larger = account.ec2.create_subnet(VpcId=before["VpcId"], CidrBlock="172.31.128.0/18")["Subnet"]["SubnetId"]
+    account.ec2.modify_subnet_attribute(SubnetId=larger, MapPublicIpOnLaunch={"Value": True})  # would be chosen now
     made = deploy(account, settings(**SSH), told)
     assert updates(account) == 1
     assert rules_from_addresses(account, made.primary_group) == {(OWN, 22, 22), (OWN, 9443, 9443)}
@@ -346,6 +348,20 @@ def test_a_subnet_of_the_other_kind_is_refused(account: Account, told: list[str]
     with pytest.raises(BadArgument, match=f"not in {other}"):
         deploy(account, settings(network={"vpc": other, "subnet": subnet}), told)
     assert account.cloudformation.list_stacks()["StackSummaries"] == []
+
+
+def test_a_vpc_in_which_no_cluster_can_be_is_refused(account: Account, told: list[str]) -> None:
+    small = account.ec2.create_vpc(CidrBlock="10.0.0.0/28")["Vpc"]["VpcId"]
+    with pytest.raises(BadArgument, match=f"{small} has no subnet with public addresses"):
+        deploy(account, settings(network={"vpc": small}), told)
+    with pytest.raises(BadArgument, match=f"{small} has no free network of /24"):
+        deploy(account, settings(network={"vpc": small, "private": True}), told)
+    for subnet in account.ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]:
+        account.ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    account.ec2.delete_vpc(VpcId=account.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"])
+    with pytest.raises(BadArgument, match="eu-west-3 has no default VPC"):
+        deploy(account, settings(), told)
+    assert told == []
 
 
 def test_the_rules_that_emr_added_are_taken_out_so_that_the_groups_can_go(account: Account, told: list[str]) -> None:
