@@ -4,6 +4,7 @@
 # Everything is built beside the fixed path and shown there by one rename, so that the path never holds half an environment. A virtual
 # environment cannot be moved, so the path is a link to the folder in which it was made.
 set -Eeuo pipefail
+export LC_ALL=C.UTF-8
 umask 022 # EMR's hardened images have 027, and YARN's containers run as another user than root
 
 readonly LOG=/var/log/fruits-bootstrap.log
@@ -74,11 +75,13 @@ read_arguments() {
     [[ $bundle =~ ^s3://[a-z0-9][a-z0-9.-]+/[^[:cntrl:]]+$ || -d $bundle ]] ||
         refuse "--bundle '$bundle' is neither s3://BUCKET/FOLDER nor a folder of this machine" 'python -m bootstrap makes one'
     [[ $sums =~ ^[0-9a-f]{64}$ ]] || refuse "--sums '$sums' is no SHA-256" 'give the one that was printed when the bundle was made'
-    [[ $prefix =~ ^(/[A-Za-z0-9._-]+)+$ && ! $prefix =~ /\.\.?(/|$) ]] || refuse "--prefix '$prefix' is no absolute path" 'give one such as /opt/fruits'
-    [[ ! -e $prefix && ! -L $prefix || $(readlink "$prefix") == "$prefix.d/"* ]] || refuse "$prefix is there, and was not made by this script" 'move it away, or give another --prefix'
+    [[ $prefix =~ ^(/[A-Za-z0-9._-]+)+$ && ! $prefix =~ /\.\.?(/|$) ]] ||
+        refuse "--prefix '$prefix' is no absolute path" 'give one such as /opt/fruits'
+    [[ ! -e $prefix && ! -L $prefix || $(readlink "$prefix") == "$prefix.d/"* ]] ||
+        refuse "$prefix is there, and not made by this script" 'move it away, or give another --prefix'
     local url
     for url in "$input" "$output"; do
-        [[ ! $url =~ [[:cntrl:]\"\\] ]] || refuse "'$url' has quotes, backslashes or control characters" 'give a URL such as s3://BUCKET/Test'
+        [[ ! $url =~ [[:cntrl:]\"\\] ]] || refuse "'$url' has quotes, backslashes or line ends" 'give a URL such as s3://BUCKET/Test'
     done
 }
 
@@ -135,7 +138,7 @@ find_python() {
         command -v dnf >/dev/null || fail 'there is no python3.11 on PATH' 'install it (Debian: apt-get install python3.11 python3.11-venv)'
         say 'python3.11 is not there: installing it with dnf'
         patiently dnf "$NOT_IN_DNF" dnf install --assumeyes --quiet python3.11 python3.11-pip ||
-            fail "dnf could not install python3.11: $(last_words)" "see $LOG; a private subnet needs the S3 endpoint, where the packages are"
+            fail "dnf could not install python3.11: $(last_words)" "see $LOG; a private subnet needs the endpoint of S3, where they are"
     fi
     python3.11 -c 'import ensurepip, venv' >"$said" 2>&1 ||
         fail "$(command -v python3.11) makes no virtual environments: $(last_words)" 'on Debian: apt-get install python3.11-venv'
@@ -164,30 +167,33 @@ fetch() { # into this folder
         show_said
         fail "not as SHA256SUMS has it: $(blamed)" 'upload the bundle again'
     }
+    local more
+    more=$(cd "$1" && find . ! -type d ! -path ./SHA256SUMS -printf '%P\n' | sort | comm -23 - <(cut -c 67- SHA256SUMS | sort))
+    [[ -z $more ]] || fail "not in SHA256SUMS: ${more//$'\n'/ }" 'take these files out of the bundle, or make it again'
 }
 
 build() { # from the bundle in this folder, an environment in that
-    local lock=node.lock pip=("$2/bin/python" -I -m pip --no-input --disable-pip-version-check install --no-cache-dir --only-binary :all: --require-hashes)
-    local site=$2/lib/python3.11/site-packages
+    local lock=node.lock pip=("$2/bin/python" -I -m pip --no-input --disable-pip-version-check install --no-cache-dir)
     [[ -z $tensorflow ]] || lock=node-keras.lock
     python3.11 -m venv "$2" >"$said" 2>&1 || fail "no virtual environment could be made: $(last_words)" 'is the disk full?'
     say "installing $lock"
-    # Wheels alone: what comes as source runs code that has no hashes.
+    # Wheels alone: what comes as source is built by code that has no hashes.
+    local locked=("${pip[@]}" --only-binary :all: --require-hashes -r "$1/$lock")
     if [[ -d $1/wheels ]]; then
-        "${pip[@]}" --no-index --find-links "$1/wheels" -r "$1/$lock" >"$said" 2>&1 || {
+        "${locked[@]}" --no-index --find-links "$1/wheels" >"$said" 2>&1 || {
             show_said
             fail "pip could not install $lock from the bundle's wheels: $(last_words)" "see $LOG, and make the bundle again"
         }
     else
-        patiently "$lock" "$WRONG_HASH" "${pip[@]}" -r "$1/$lock" ||
+        patiently "$lock" "$WRONG_HASH" "${locked[@]}" ||
             fail "pip could not install $lock: $(last_words)" "see $LOG; a node without a way out needs a bundle with wheels"
     fi
-    "$2/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-deps --no-index "$1"/fruits-*.whl >"$said" 2>&1 || {
+    "${pip[@]}" --no-deps --no-index "$1"/fruits-*.whl >"$said" 2>&1 || {
         show_said
         fail "pip could not install fruits: $(last_words)" "see $LOG"
     }
     # EMR brings Spark after the bootstrap actions: looked for whenever Python starts. Nor does every shell there say where Hadoop is.
-    cat >"$site/cluster.pth" <<END
+    cat >"$2/lib/python3.11/site-packages/cluster.pth" <<END
 $SPARK
 import glob, sys; sys.path.extend(glob.glob('$SPARK/lib/py4j-*-src.zip'))
 import os; os.path.isfile('$HADOOP/yarn-site.xml') and os.environ.setdefault('HADOOP_CONF_DIR', '$HADOOP')
@@ -195,7 +201,8 @@ END
     cp "$1/models.sha256" "$2"
     usable "$2" || {
         show_said
-        fail "what was installed is of no use: $(blamed)" "make the bundle again where these are model files; else see whether every user may run $(command -v python3.11)"
+        fail "what was installed is of no use: $(blamed)" \
+            "make the bundle again where these are model files; else see whether every user may run $(command -v python3.11)"
     }
 }
 

@@ -32,7 +32,7 @@ from bootstrap.bundle import ROOT, SCRIPT, make_bundle
 from fruits.errors import BadArgument, RunFailed
 from node_root import SYSTEM, Root
 
-LOG, DEFAULTS, READY = "var/log/fruits-bootstrap.log", "etc/xdg/fruits/fruits.toml", "opt/fruits/READY"
+LOG, DEFAULTS = "var/log/fruits-bootstrap.log", "etc/xdg/fruits/fruits.toml"
 PACKAGE = "made_here"
 SUMS = "SHA256SUMS"
 GRAPH = "fruits/weights/mobilenet_v2_1.0_224.tflite"
@@ -364,6 +364,16 @@ def test_a_bundle_that_was_changed_with_its_sums(node: Node, bundle: Bundle, tmp
     assert node.nothing_is_there()
 
 
+@pytest.mark.parametrize("name", ["fruits-9.9-py3-none-any.whl", "wheels/made_here-9.9-py3-none-any.whl"])
+def test_a_bundle_with_a_file_more(node: Node, bundle: Bundle, name: str, tmp_path: Path) -> None:
+    other = bundle.copy(tmp_path / "other")
+    (other.folder / name).write_bytes(b"what somebody would like to have installed")
+    ended = node.install(other.folder, other.sums)
+    assert ended.returncode == 1
+    assert f"FAILED: not in SHA256SUMS: {name}; " in ended.stderr
+    assert node.nothing_is_there()
+
+
 def test_a_model_that_is_not_the_listed_one(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     """In a wheel that was made of it, and a bundle that lists this wheel."""
     other = bundle.copy(tmp_path / "other")
@@ -504,10 +514,23 @@ def test_a_machine_without_python(node: Node, bundle: Bundle, without_python: Pa
     # Where there is dnf, as on Amazon Linux, it is asked: a stand-in, since nothing here has it.
     (without_python / "dnf").write_text('#!/bin/sh\necho "$@" > /opt/asked\nln -s /usr/bin/python3.11 /opt/commands/python3.11\n')
     (without_python / "dnf").chmod(0o755)
-    ended = node.install(bundle.folder, bundle.sums, path="/opt/commands")
+    ended = node.install(bundle.folder, bundle.sums, "--prefix", "/opt/else/where", path="/opt/commands")
     assert ended.returncode == 0, ended.stderr
     assert (node.root.written / "opt/asked").read_text() == "install --assumeyes --quiet python3.11 python3.11-pip\n"
-    assert node.version() == "1.0"
+    assert tomllib.loads((node.root.written / DEFAULTS).read_text()) == {"environment": "venv:///opt/else/where"}
+    assert node.root.run("/opt/else/where/bin/python", "-c", f"import {PACKAGE}, fruits").returncode == 0
+
+
+def test_a_user_of_emr_becomes_root(node: Node, bundle: Bundle) -> None:
+    """By sudo: a stand-in, which tells what it was asked for."""
+    commands = node.root.written / "opt/commands"
+    commands.mkdir()
+    shutil.copy(SCRIPT, commands)
+    arguments = ["--bundle", "s3://fruits/bundles/x", "--sums", bundle.sums, "--output", "s3://fruits/My results"]
+    as_nobody = ("runuser", "-u", "nobody", "--", "env", "PATH=/opt/commands:/usr/bin:/bin", "bash", "/opt/commands/install.sh", *arguments)
+    (commands / "sudo").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (commands / "sudo").chmod(0o755)
+    assert node.root.run(*as_nobody).stdout.splitlines() == ["-n", "-E", "-H", "bash", "/opt/commands/install.sh", *arguments]
 
 
 def test_a_python_that_is_one_user_s(node: Node, bundle: Bundle) -> None:
@@ -536,8 +559,8 @@ def test_a_python_that_is_one_user_s(node: Node, bundle: Bundle) -> None:
         (["--prefix", "opt/fruits"], "--prefix 'opt/fruits' is no absolute path"),
         (["--prefix", "/opt/../fruits"], "is no absolute path"),
         (["--prefix", "/opt/a b"], "is no absolute path"),
-        (["--prefix", "/usr"], "/usr is there, and was not made by this script"),
-        (["--output", 's3://fruits/"\nbackend = "dask'], "quotes, backslashes or control characters"),
+        (["--prefix", "/usr"], "/usr is there, and not made by this script"),
+        (["--output", 's3://fruits/"\nbackend = "dask'], "quotes, backslashes or line ends"),
     ],
 )
 def test_an_argument_that_is_refused(node: Node, arguments: list[str], words: str) -> None:
