@@ -134,10 +134,28 @@ def fetch(account: Account, backup: Backup) -> None:
 
 
 def _get(account: Account, backup: Backup, one: Stored, drafts: Path, received: Callable[[int], None]) -> None:
-    """The whole file or nothing, and its owner's alone."""
+    """Raises `OSError` for what is a fault of this one, and what stands in its way on the disk."""
     from botocore.exceptions import ClientError
     from s3transfer.exceptions import RetriesExceededError
 
+    try:
+        _get_whole(account, backup, one, drafts, received)
+    except ClientError as refused:
+        if code_of(refused) not in _OF_ONE_OBJECT:
+            raise
+        raise OSError(errno.EACCES, _OF_ONE_OBJECT[code_of(refused)]) from refused
+    except RetriesExceededError as broken:
+        raise RunFailed(f"the connection broke within {one.key}, again and again", "the same command goes on where it stopped") from broken
+    except OSError as failed:
+        if failed.errno not in _OF_THE_DISK:
+            raise
+        raise RunFailed(
+            f"{backup.path(one)} cannot be written: {failed.strerror}", "mend that; the same command goes on where it stopped"
+        ) from failed
+
+
+def _get_whole(account: Account, backup: Backup, one: Stored, drafts: Path, received: Callable[[int], None]) -> None:
+    """The whole file or nothing, its owner's alone, and of the object's time."""
     path = backup.path(one)
     storage.make_private(path.parent)
     number, name = tempfile.mkstemp(dir=drafts)
@@ -147,16 +165,6 @@ def _get(account: Account, backup: Backup, one: Stored, drafts: Path, received: 
             account.s3.download_fileobj(backup.bucket, one.key, file, Callback=received, Config=config())
         os.utime(draft, (one.modified, one.modified))
         draft.replace(path)
-    except ClientError as refused:
-        if code_of(refused) not in _OF_ONE_OBJECT:
-            raise
-        raise OSError(errno.EACCES, _OF_ONE_OBJECT[code_of(refused)]) from refused
-    except RetriesExceededError as broken:
-        raise RunFailed(f"the connection broke within {one.key}, again and again", "the same command goes on where it stopped") from broken
-    except OSError as failed:
-        if failed.errno in _OF_THE_DISK:
-            raise RunFailed(f"{path} cannot be written: {failed.strerror}", "mend that; the same command goes on") from failed
-        raise
     finally:
         draft.unlink(missing_ok=True)
 

@@ -121,6 +121,8 @@ def forwards(socks: int | None = None) -> tuple[list[Forward], int]:
 def _free(held: ExitStack, wanted: int) -> int:
     for port in (wanted, 0):
         one = held.enter_context(socket.socket())
+        if port:  # as the programs themselves do: connections of a tunnel that has just been closed are no hindrance
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):
             one.bind((LOOPBACK, port))
             return int(one.getsockname()[1])

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from bootstrap.commands.data import logs
 
-REGION, BUCKET = "eu-west-3", "fruits-logs"
+from .world import BUCKET, REGION, bucket, cluster
+
 NODE, STEP, APPLICATION = "i-0123456789abcdef0", "s-0123456789ABC", "application_1700000000000_0001"
 WRITTEN = {
     f"node/{NODE}/bootstrap-actions/1/controller.gz": "EMR's own of the action",
@@ -24,23 +25,8 @@ WRITTEN = {
 
 @pytest.fixture
 def s3(aws: None) -> Any:  # noqa: ARG001
-    client = boto3.client("s3", region_name=REGION)
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    return client
-
-
-def cluster(name: str = "fruits", **tags: str) -> str:
-    tags = tags or {"Project": "fruits", "ManagedBy": "fruits-bootstrap"}
-    made = boto3.client("emr", region_name=REGION).run_job_flow(
-        Name=name,
-        LogUri=f"s3://{BUCKET}/logs/",
-        Instances={
-            "InstanceGroups": [{"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 1}],
-            "KeepJobFlowAliveWhenNoSteps": True,
-        },
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )
-    return str(made["JobFlowId"])
+    bucket()
+    return boto3.client("s3", region_name=REGION)
 
 
 def written(s3: Any, cluster_id: str, content: dict[str, str] = WRITTEN) -> None:
@@ -81,7 +67,7 @@ def test_one_step_node_or_application(s3: Any) -> None:
 def test_of_a_cluster_that_has_ended_the_newest_of_the_name_or_the_one_that_is_named(s3: Any) -> None:
     emr = boto3.client("emr", region_name=REGION)
     first, second, other = cluster(), cluster(), cluster("other")
-    foreign = cluster("fruits", Project="another")
+    foreign = cluster("fruits", "another")
     for number, one in enumerate((first, second, other, foreign)):
         written(s3, one, {f"steps/{STEP}/stdout.gz": f"of number {number}"})
     emr.terminate_job_flows(JobFlowIds=[first, second, other, foreign])

@@ -3,10 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +11,8 @@ from click.testing import CliRunner, Result
 import bootstrap.aws
 from bootstrap.commands.access import tunnel
 from bootstrap.commands.data import backup, logs, upload
+
+from .loopback import Handler, served
 
 COMMANDS = {"upload": upload, "backup": backup, "logs": logs, "tunnel": tunnel}
 
@@ -42,31 +41,18 @@ def always(status: int, code: str) -> Iterator[tuple[str, list[str]]]:
     """The address of a server with one answer, in the form of S3 or of EMR, and what it was asked."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    class Refusing(Handler):
+        def do_GET(self) -> None:  # noqa: N802
+            self.body()
             target = self.headers.get("X-Amz-Target", "")
             asked.append(target or self.path)
             content = json.dumps({"__type": code, "message": "said"}) if target else f"<Error><Code>{code}</Code></Error>"
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.1" if target else "application/xml")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content.encode())
+            self.answer(status, {"Content-Type": "application/x-amz-json-1.1" if target else "application/xml"}, content.encode())
 
         do_POST = do_GET  # noqa: N815
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_port}", asked
-        finally:
-            http.shutdown()
-            thread.join()
+    with served(Refusing) as address:
+        yield address, asked
 
 
 @pytest.mark.parametrize(

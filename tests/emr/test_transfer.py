@@ -11,12 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -26,6 +22,8 @@ import s3
 from bootstrap.commands.data import backup, upload
 from bootstrap.transfer import PART
 from conftest import SAMPLE, WITHOUT_OVERRIDE
+
+from .loopback import Proxy, served
 
 BUCKET = "fruits-of-the-tests"
 ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 .jpg"
@@ -148,11 +146,26 @@ def test_both_ways_through_an_s3_that_throttles_cuts_and_does_not_answer(
     assert files(tmp_path / "Test") == images
 
 
+class Kms(Proxy):
+    """Answers as where KMS encrypts: the ETags are not the content's MD5, but another 32 digits."""
+
+    ETAG = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+
+    def do_GET(self) -> None:  # noqa: N802
+        status, headers, content = self.asked()
+        if headers.get("Content-Type", "").endswith("xml"):
+            content = self.ETAG.sub(lambda found: found[0][::-1], content)
+        headers = {name: value[::-1] if name.lower() == "etag" else value for name, value in headers.items()}
+        self.answer(status, {**headers, "x-amz-server-side-encryption": "aws:kms"}, content)
+
+    do_PUT = do_HEAD = do_GET  # noqa: N815
+
+
 def test_where_kms_makes_etags_the_content_is_compared_by_its_sha_256(
     bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = written(tmp_path / "in", {"a.jpg": b"1", "b.jpg": b"2"})
-    with kms_proxy(server) as address:
+    with served(type("Behind", (Kms,), {"behind": server})) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         assert copied(upload, folder).startswith("2 images copied")
         told = boto3.client("s3", endpoint_url=address).head_object(Bucket=BUCKET, Key="Test/a.jpg")["ETag"]
@@ -168,57 +181,6 @@ def test_where_kms_makes_etags_the_content_is_compared_by_its_sha_256(
     assert files(tmp_path / "out") == {"Results/c": b"4"}
 
 
-@contextmanager
-def kms_proxy(behind: str) -> Iterator[str]:
-    """The server, as it answers where KMS encrypts: its ETags are not the content's MD5, but another 32 digits."""
-    etag = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            target = urlsplit(behind)
-            upstream = HTTPConnection(str(target.hostname), target.port)
-            upstream.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name != "Expect"})
-            answer = upstream.getresponse()
-            content = answer.read()
-            if answer.getheader("Content-Type", "").endswith("xml"):
-                content = etag.sub(lambda found: found[0][::-1], content)
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() == "etag":
-                    self.send_header("ETag", f'"{value[1:-1][::-1]}"')
-                elif name.lower() not in ("content-length", "connection", "server", "date"):
-                    self.send_header(name, value)
-            self.send_header("x-amz-server-side-encryption", "aws:kms")
-            length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(content))
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            self.wfile.write(content)
-            upstream.close()
-
-        do_GET = do_PUT = do_HEAD = _pass_on  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with served(Handler) as address:
-        yield address
-
-
-@contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer((s3.LOOPBACK, 0), handler) as http:
-        thread = Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{s3.LOOPBACK}:{http.server_port}"
-        finally:
-            http.shutdown()
-            thread.join()
-
-
 def test_files_that_cannot_be_sent_are_named_and_the_others_are_sent(bucket: Any, tmp_path: Path) -> None:
     folder = written(tmp_path, {"good.jpg": b"1", "no right.jpg": b"2", "later.jpg": b"3"})
     (folder / "no right.jpg").chmod(0)
@@ -228,18 +190,16 @@ def test_files_that_cannot_be_sent_are_named_and_the_others_are_sent(bucket: Any
     Path(os.fsdecode(bytes(folder) + b"/\xff.jpg")).write_bytes(b"4")
     long = "/".join(["x" * 200] * 6) + "/y.jpg"
     written(folder, {long: b"5"})
-    assert WITHOUT_OVERRIDE
-    with subprocess.Popen(
+    ended = subprocess.run(
         [*WITHOUT_OVERRIDE, *command("upload"), folder, "--bucket", BUCKET, "--yes"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        out, err = process.communicate()
-    assert process.returncode == 1, err
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
     assert contents(bucket) == {"Test/good.jpg": b"1", "Test/later.jpg": b"3"}
-    assert "2 images copied, 0 were there, 6 failed" in out
-    assert sorted(line for line in err.splitlines() if line.startswith("failed")) == [
+    assert "2 images copied, 0 were there, 6 failed" in ended.stdout
+    assert sorted(line for line in ended.stderr.splitlines() if line.startswith("failed")) == [
         "failed: \\xff.jpg: bad-name",
         "failed: leads nowhere.jpg: not-found",
         "failed: no right.jpg: Permission denied",
@@ -250,7 +210,7 @@ def test_files_that_cannot_be_sent_are_named_and_the_others_are_sent(bucket: Any
 
 
 def command(name: str) -> list[str]:
-    return [sys.executable, "-c", f"from bootstrap.commands.data import {name}; {name}()"]
+    return [sys.executable, "-m", "bootstrap", name]
 
 
 @pytest.mark.parametrize(
@@ -335,6 +295,31 @@ def test_a_backup_that_was_killed_leaves_no_part_of_a_file_and_the_next_goes_on(
     assert files(tmp_path) == results
 
 
+class Cut(Proxy):
+    """Half of each object, and the end of the connection."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        status, headers, content = self.asked()
+        if "?" in self.path:
+            self.answer(status, headers, content)
+        else:
+            self.answer(status, {**headers, "Content-Length": str(2 * len(content))}, content)
+            self.close_connection = True
+
+    do_HEAD = do_GET  # noqa: N815
+
+
+def test_a_connection_that_always_breaks_leaves_nothing_and_says_so(
+    bucket: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_object(Key="Results/a", Body=b"1")
+    with served(type("Behind", (Cut,), {"behind": server})) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        ended = run(backup, tmp_path, "--bucket", BUCKET, "--yes")
+    assert (ended.exit_code, "the connection broke within Results/a, again and again" in ended.stderr) == (1, True), ended.output
+    assert not files(tmp_path)
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     patience = time.monotonic() + 60
     while not condition():
@@ -362,13 +347,25 @@ def test_a_backup_that_cannot_be_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Of half a megabyte, and of ten files and folders."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,nr_inodes=10", "tmpfs", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: Any, small_disk: Path) -> None:
     bucket.put_object(Key="Results/a", Body=bytes(2**20))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", tmp_path], check=True)
-    try:
-        ended = run(backup, tmp_path / "out", "--bucket", BUCKET, "--yes")
-        assert ended.exit_code == 2
-        assert "1,048,576 bytes are to be fetched" in ended.stderr
-        assert not list(tmp_path.iterdir())
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+    ended = run(backup, small_disk / "out", "--bucket", BUCKET, "--yes")
+    assert (ended.exit_code, "1,048,576 bytes are to be fetched" in ended.stderr) == (2, True), ended.output
+    assert not list(small_disk.iterdir())
+
+
+def test_a_disk_that_fills_up_ends_it_and_what_was_whole_stays(bucket: Any, small_disk: Path) -> None:
+    for number in range(20):
+        bucket.put_object(Key=f"Results/{number}", Body=b"1")
+    line = [*command("backup"), small_disk, "--bucket", BUCKET, "--yes"]
+    ended = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "cannot be written: No space left on device" in ended.stderr) == (1, True), ended.stderr
+    assert set(files(small_disk).values()) <= {b"1"}

@@ -12,9 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import boto3
@@ -23,6 +21,8 @@ from click.testing import CliRunner, Result
 
 import s3
 from bootstrap.commands.access import tunnel
+
+from .loopback import Handler, served
 
 REGION = "us-east-1"  # where moto's server files every cluster
 PAGE = b"the page of the cluster"
@@ -120,30 +120,6 @@ class Place:
         (self.bin / name).symlink_to(shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or name)
 
 
-@contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    with ThreadingHTTPServer((s3.LOOPBACK, 0), handler) as http:
-        thread = Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield http.server_port
-        finally:
-            http.shutdown()
-            thread.join()
-
-
-class Quiet(BaseHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def answer(self, status: int, content: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
 @pytest.fixture
 def place(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A cluster at moto's server, a page, an SSM that begins every session, and an empty PATH."""
@@ -162,23 +138,23 @@ def place(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     found = Place(tmp_path / "bin", tmp_path / "notes", made, host, primary, [])
     found.bin.mkdir()
 
-    class Page(Quiet):
-        def do_GET(self) -> None:
-            self.answer(200, PAGE, "text/html")
+    class Page(Handler):
+        def do_GET(self) -> None:  # noqa: N802
+            self.answer(200, {"Content-Type": "text/html"}, PAGE)
 
-    class Ssm(Quiet):
-        def do_POST(self) -> None:
-            found.sessions.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+    class Ssm(Handler):
+        def do_POST(self) -> None:  # noqa: N802
+            found.sessions.append(json.loads(self.body()))
             if "REFUSED" in os.environ:
                 content, status = {"__type": "TargetNotConnected", "message": "i-1 is not connected."}, 400
             else:
                 content, status = {"SessionId": f"session-{len(found.sessions)}", "TokenValue": "t", "StreamUrl": "wss://127.0.0.1/"}, 200
-            self.answer(status, json.dumps(content).encode(), "application/x-amz-json-1.1")
+            self.answer(status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(content).encode())
 
     with served(Page) as page, served(Ssm) as ssm:
-        for name, value in {"PATH": str(found.bin), "NOTES": str(found.notes), "PAGE_PORT": str(page)}.items():
+        for name, value in {"PATH": str(found.bin), "NOTES": str(found.notes), "PAGE_PORT": page.rpartition(":")[2]}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", f"http://{s3.LOOPBACK}:{ssm}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm)
         yield found
     emr.terminate_job_flows(JobFlowIds=[made])
 
@@ -186,7 +162,7 @@ def place(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 @contextmanager
 def opened(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """The command when it is open, and the addresses that it shows, by name. Ended with the block, if it has not ended then."""
-    command = [sys.executable, "-c", "from bootstrap.commands.access import tunnel; tunnel()", "--region", REGION, *arguments]
+    command = [sys.executable, "-m", "bootstrap", "tunnel", "--region", REGION, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -319,7 +295,7 @@ def test_the_real_ssh_takes_what_it_is_given(place: Place, tmp_path: Path) -> No
         f"hostname {place.host}",
         f"identityfile {key}",
         f"hostkeyalias {place.cluster.lower()}",
-        "userknownhostsfile ~/.ssh/known_hosts.fruits",
+        f"userknownhostsfile {Path.home()}/.ssh/known_hosts.fruits",
         "stricthostkeychecking accept-new",
         "exitonforwardfailure yes",
         "batchmode yes",
@@ -337,11 +313,11 @@ def test_a_browser_with_the_pac_file_reaches_the_nodes_by_name_through_the_proxy
     with opened("--set", "access.way=ssh", "--pac", str(file)) as (process, shown):
         assert shown["PAC file"] == file.as_uri()
 
-        class Pac(Quiet):
-            def do_GET(self) -> None:
-                self.answer(200, file.read_bytes(), "application/x-ns-proxy-autoconfig")
+        class Pac(Handler):
+            def do_GET(self) -> None:  # noqa: N802
+                self.answer(200, {"Content-Type": "application/x-ns-proxy-autoconfig"}, file.read_bytes())
 
-        with served(Pac) as port:
+        with served(Pac) as address:
             for url, found in (
                 ("http://ip-10-0-0-1.eu-west-3.compute.internal:8042/node", True),
                 ("http://example.org/", False),
@@ -353,7 +329,7 @@ def test_a_browser_with_the_pac_file_reaches_the_nodes_by_name_through_the_proxy
                         "--no-sandbox",
                         "--disable-background-networking",
                         f"--user-data-dir={tmp_path}/profile",
-                        f"--proxy-pac-url=http://127.0.0.1:{port}/fruits.pac",
+                        f"--proxy-pac-url={address}/fruits.pac",
                         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                         "--dump-dom",
                         url,
