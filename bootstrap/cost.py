@@ -7,8 +7,6 @@ from pathlib import Path
 
 from benchmarks.costs import Cluster, Cost
 from benchmarks.prices import Price, Prices
-from benchmarks.projection import INSTANCES, Assumptions, engines, projected
-from benchmarks.report.results import read_results
 from bootstrap.settings import Settings
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -78,6 +76,9 @@ def jobs(settings: Settings, images: int, prices: Prices) -> tuple[list[Job], st
 
 def jobs_on(of: Sequence[Group], region: str, images: int, prices: Prices, private: bool = False) -> tuple[list[Job], str]:
     """Of each backend, and from which measurement; none where the model does not know the type of the nodes that work."""
+    from benchmarks.projection import INSTANCES, Assumptions, engines, projected
+    from benchmarks.report.results import read_results
+
     workers = [group for group in of if group.role != "primary"]
     kinds = {group.type for group in workers}
     measured = studies()

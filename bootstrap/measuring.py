@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.product import Failed, run
-from benchmarks.projection import INSTANCES
 from bootstrap import cost
 from bootstrap.arguments import check, given
 from bootstrap.aws import Account
@@ -32,6 +31,7 @@ _ASKED = ("volume", "deadline", "budget", "region", "spot", "core_ratio", "price
 def check_options(arguments: Sequence[str], cluster: Cluster) -> None:
     """Raises `BadArgument` for what `python -m benchmarks` refuses, what is not for a cluster, and more workers than it has room for."""
     from benchmarks.__main__ import SLEEPERS, WORKERS, main
+    from benchmarks.projection import INSTANCES
 
     ctx, rest = check("python -m benchmarks", main, arguments, _ADVICE)
     if rest:

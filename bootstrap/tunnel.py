@@ -108,8 +108,7 @@ def check_installed(*programs: str) -> None:
 
 
 def forwards(socks: int | None = None) -> tuple[list[Forward], int]:
-    """For each page a port that is free: its own where it is. And one for SOCKS: that one, or `SOCKS`. Raises
-    `BadArgument` where `socks` is taken."""
+    """For each page a port that is free: its own where it is. And one for the SOCKS proxy. Raises `BadArgument` where `socks` is taken."""
     with ExitStack() as held:  # all at once, so that no two get the same
         found = [Forward(page, _free(held, page.port)) for page in PAGES]
         proxy = _free(held, socks or SOCKS)
@@ -198,12 +197,13 @@ def running(programs: Sequence[Program]) -> Iterator[list[Running]]:
 
 def _await(started: Sequence[Running]) -> None:
     patience = time.monotonic() + OPEN_SECONDS
-    for one in started:
-        while not one.listens():
+    waiting = list(started)
+    while waiting := [one for one in waiting if not one.listens()]:
+        for one in started:
             one.check()
-            if time.monotonic() > patience:
-                raise RunFailed(f"{one.program.name} does not forward after {OPEN_SECONDS:.0f} s", _advice(one.program))
-            time.sleep(_LOOK_SECONDS)
+        if time.monotonic() > patience:
+            raise RunFailed(f"{waiting[0].program.name} does not forward after {OPEN_SECONDS:.0f} s", _advice(waiting[0].program))
+        time.sleep(_LOOK_SECONDS)
 
 
 def _answers(port: int) -> bool:

@@ -34,17 +34,21 @@ def tunnel(context: Context, cluster_id: str | None, socks: int | None, pac: Pat
     cluster = clusters.running(account, context.settings.name, cluster_id)
     primary = tunnels.primary_of(account, cluster)
     to, port = tunnels.forwards(socks)
+    proxy = f"{tunnels.LOOPBACK}:{port}"
+    if pac:
+        try:
+            pac.write_text(browser.pac(proxy))
+        except OSError as failed:
+            raise BadArgument(f"--pac {pac} cannot be written: {failed.strerror}", "give another file") from failed
     programs = [tunnels.by_ssh(cluster, primary, access, to, port)] if access.way == "ssh" else tunnels.by_ssm(account, primary, to)
     context.say(f"{cluster.id}: opening {len(to)} pages of {primary.instance} by {access.way} ...")
     with tunnels.until_stopped(), tunnels.running(programs) as started:
         for forward in to:
             context.say(f"{forward.page.name}: {forward.url}")
         if access.way == "ssh":
-            proxy = f"{tunnels.LOOPBACK}:{port}"
             for line in browser.settings(proxy):
                 context.say(line)
             if pac:
-                pac.write_text(browser.pac(proxy))
                 context.say(f"PAC file: {pac.resolve().as_uri()}")
         context.say("JupyterHub's certificate is its own, of which a browser warns; the Dask dashboard answers while a Dask job runs")
         context.say("open until Ctrl-C")

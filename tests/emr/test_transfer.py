@@ -352,7 +352,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Of half a megabyte, and of ten files and folders."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,nr_inodes=10", "tmpfs", tmp_path], check=True)
     yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: Any, small_disk: Path) -> None:

@@ -355,6 +355,7 @@ def test_a_browser_with_the_pac_file_reaches_the_nodes_by_name_through_the_proxy
         (("aws", "session-manager-plugin"), ("--socks", "5555"), "--socks is of ssh"),
         (("aws", "session-manager-plugin"), ("--pac", "file"), "--pac is of ssh"),
         (("ssh",), ("--set", "access.way=ssh", "--set", "access.key_file=/missing.pem"), "'/missing.pem' is not there"),
+        (("ssh",), ("--set", "access.way=ssh", "--pac", "/missing/file"), "--pac /missing/file cannot be written"),
         (("ssh",), ("--set", "access.way=ssh", "--name", "another"), "no cluster named another runs in us-east-1"),
     ],
 )
