@@ -86,7 +86,7 @@ class _Reading:
             except Rejected as rejected:
                 self._note(number, str(rejected.reason))
             except (OSError, BadArgument) as gone:  # the whole input: there is no more to be had
-                self._give_up(f"the input cannot be read: {gone.strerror or gone}" if isinstance(gone, OSError) else gone.message)
+                self._give_up(str(gone.strerror or gone) if isinstance(gone, OSError) else gone.message)
             else:
                 self._note(number, picture)
 

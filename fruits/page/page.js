@@ -68,7 +68,7 @@ function map(data) {
   const visible = (x, y) => x > -40 && y > -40 && x < width + 40 && y < height + 40;
   const shown = (image) => only === null || label[image] === only;
   const dot = () => Math.min(9, (count < 500 ? 4.5 : count < 5000 ? 3 : 1.9) * Math.sqrt(Math.sqrt(view.scale)) * Math.max(1, Math.sqrt(view.scale) / 2));
-  const size = () => Math.min(side, (count < 500 ? 30 : 24) * Math.sqrt(view.scale));
+  const size = () => Math.min(side, (count < 500 ? 30 : 24) * Math.sqrt(view.scale) * Math.min(1, 0.4 + width / 1500));
 
   // Thumbnails cut to discs, once for all.
   let discs = null;

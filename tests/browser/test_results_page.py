@@ -297,13 +297,13 @@ def test_markup_in_labels_and_paths_is_text(opened: Callable[[Path], Chrome], fe
     for button in page.find_elements(By.CSS_SELECTOR, "#rows button"):
         button.click()
         assert button.text in page.find_element(By.ID, "chosen").text
-    canvas(page).send_keys(Keys.ARROW_RIGHT)
+    canvas(page).send_keys(Keys.ARROW_LEFT)
     assert page.find_element(By.ID, "tip").text.splitlines()[0] in HOSTILE
     assert page.find_elements(By.TAG_NAME, "img") == []
     assert len(page.find_elements(By.TAG_NAME, "script")) == 2
     assert page.get_log("browser") == []
     assert asked(page) == [(few / "report.html").as_uri()]
-    assert "10 thumbnails left out: the input cannot be read" in page.find_element(By.ID, "map").text
+    assert "10 thumbnails left out: no file of the input can be read" in page.find_element(By.ID, "map").text
 
 
 @pytest.fixture(scope="session")
