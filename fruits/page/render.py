@@ -110,7 +110,7 @@ def _provenance(report: RunReport) -> list[tuple[str, str]]:
         ("engine", f"{model['engine']}, {model['precision']}"),
         ("preprocessing", model["preprocessing"]),
         ("backend", f"{backend['name']}, {backend['workers']} workers, cluster {backend['cluster']}"),
-        *((f"{name} of the backend", version) for name, version in backend.get("versions", {}).items()),
+        *backend["versions"].items(),
         *report.versions.items(),
         *((f"fingerprint of the {name}", digest) for name, digest in report.fingerprint.items()),
         ("started", report.started),
