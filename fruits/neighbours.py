@@ -15,7 +15,7 @@ _SPARE = 8
 
 
 class Neighbours(NamedTuple):
-    """Of n queries the k nearest vectors, the nearest first; of those equally far the one that comes first.
+    """Of n queries the k nearest vectors, the nearest first, and those equally far in the vectors' order.
 
     indices [n, k]: rows of the vectors, `NONE` where there is none. distances [n, k]: Euclidean, in the vectors' units, then infinite.
     """

@@ -73,7 +73,44 @@ class Odd:
 
 @dataclass(frozen=True)
 class Quality:
-    """Of `images`. `naive`: the nearest of all other images; None where every label has one image. `across`: the nearest of those that are
+    """Of `images` that were asked. `naive`: the nearest of all other images; None where every label has one image. `across`: the nearest
+    of those that are not of the same label and series; None where no label has two series. `named`: whether names tell series at all.
+    """
+
+    images: int
+    naive: Accuracy | None
+    across: Accuracy | None
+
+
+@dataclass(frozen=True)
+class Confused:
+    """So many images of `first` have a nearest neighbour of `second` (`forth`), and the other way round (`back`). `example`: one of the
+    first and that neighbour."""
+
+    first: str
+    second: str
+    forth: int
+    back: int
+    example: tuple[int, int]
+
+    @property
+    def images(self) -> int:
+        return self.forth + self.back
+
+
+@dataclass(frozen=True)
+class Odd:
+    """`times`: how much further the image is from the centre of its own label, taken without it, than from the nearest other label's;
+    with one label alone, than the image in the middle is. `other`: that label."""
+
+    image: int
+    times: float
+    other: str | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of `images` that were asked. `naive`: the nearest of all other images; None where every label has one image. `across`: the nearest of those that are
     not of the same label and series; None where no label has two series. `named`: whether names tell series at all.
     """
 
@@ -102,35 +139,42 @@ def series(paths: Sequence[str], labels: Sequence[str]) -> tuple["Integers", boo
 
 
 def judge(
-    vectors: "Floats", paths: Sequence[str], labels: Sequence[str], near: "Integers | None" = None, pairs: int = 10, odd: int = 12
+    vectors: "Floats",
+    paths: Sequence[str],
+    labels: Sequence[str],
+    near: "Integers",
+    most: int | None = None,
+    seed: int = 0,
+    pairs: int = 10,
+    odd: int = 12,
 ) -> Quality:
-    """Judges vectors [n, width], n at least 2.
+    """Judges vectors [n, width], n at least 2; `near` [n, k]: of each the nearest others (`neighbours.nearest`).
 
-    `near` [n, k]: of each the nearest others (`neighbours.nearest`), where they are known already. `pairs`, `odd`: so many at most.
+    `most`: so many images are asked whether their neighbour, which may be any other, has their label; of more a sample is, drawn with
+    `seed`. `pairs`, `odd`: so many at most.
     """
     names, code = np.unique(np.asarray(labels, object), return_inverse=True)
     groups, named = series(paths, labels)
-    own = np.arange(len(vectors))
-    if near is None:
-        near = nearest(vectors, vectors, 1, (own, own)).indices
-    counts = np.bincount(code)
-    possible = counts[code] > 1
+    asked = np.ones(len(vectors), bool)
+    if most is not None and most < len(vectors):
+        asked[np.random.default_rng(seed).permutation(len(vectors))[most:]] = False
+    possible = asked & (np.bincount(code)[code] > 1)
     naive = near[:, 0]
     naive_right = code[naive] == code
     first_of_group = np.unique(groups, return_index=True)[1]
-    several = (np.bincount(code[first_of_group], minlength=len(names)) > 1)[code] & named
-    other = _across(vectors, near, groups) if several.any() else None
-    across_right = np.zeros(len(code), bool) if other is None else code[other] == code
-    judged, neighbour = (several, other) if other is not None else (possible, naive)
+    several = asked & (np.bincount(code[first_of_group], minlength=len(names)) > 1)[code] & named
+    other = _across(vectors, near, groups, several)
+    across_right = code[other] == code
+    judged, neighbour = (several, other) if several.any() else (possible, naive)
     return Quality(
-        len(vectors),
+        int(asked.sum()),
         _accuracy(naive_right[possible]),
         _accuracy(across_right[several]),
         named,
         [
-            OfLabel(str(name), int(counts[at]), _accuracy(naive_right[mine & possible]), _accuracy(across_right[mine & several]))
+            OfLabel(str(name), int(mine.sum()), _accuracy(naive_right[mine & possible]), _accuracy(across_right[mine & several]))
             for at, name in enumerate(names)
-            for mine in [code == at]
+            for mine in [asked & (code == at)]
         ],
         _confused(code, names, judged, neighbour, pairs),
         _odd(vectors, code, names, odd),
@@ -141,11 +185,11 @@ def _accuracy(right: "npt.NDArray[np.bool_]") -> Accuracy | None:
     return Accuracy(int(right.sum()), len(right)) if len(right) else None
 
 
-def _across(vectors: "Floats", near: "Integers", groups: "Integers") -> "Integers":
-    """Of each the nearest of another group. Where there is one among the nearest of all, the first of these is it."""
+def _across(vectors: "Floats", near: "Integers", groups: "Integers", asked: "npt.NDArray[np.bool_]") -> "Integers":
+    """Of each that is asked for the nearest of another group. Where there is one among the nearest of all, the first of these is it."""
     apart = (near != NONE) & (groups[near] != groups[:, None])
     found: Integers = near[np.arange(len(near)), apart.argmax(axis=1)]
-    left = np.flatnonzero(~apart.any(axis=1))
+    left = np.flatnonzero(asked & ~apart.any(axis=1))
     if len(left):
         found[left] = nearest(vectors[left], vectors, 1, (groups[left], groups)).indices[:, 0]
     return found

@@ -18,23 +18,20 @@ from fruits.thumbnails import MOST as MOST_THUMBNAILS
 from fruits.thumbnails import Sheet, sheet
 
 MAP_MOST = 25_000  # images: what a browser draws at once
-JUDGED_MOST = 20_000  # images that are compared with one another for the accuracy
+JUDGED_MOST = 20_000  # images that are asked for the accuracy
 NEIGHBOURS = 8  # shown of an image
 _WITNESSES = 16
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page shows of the images: those of the map, of each its nearest others there, the accuracy, and thumbnails.
-
-    `names` of the rows, below the input folder. `judged`: rows of the map to which the accuracy's numbers of images refer.
-    """
+    """What the page shows of the images: those of the map, their `names` below the input folder, of each its nearest others there, the
+    accuracy, and thumbnails."""
 
     rows: Sampled
     names: list[str]
     near: Neighbours
     quality: Quality | None
-    judged: Sequence[int]
     thumbnails: Sheet
 
 
@@ -68,15 +65,10 @@ def _shown(folder: Folder, report: RunReport) -> Shown:
     rows = sampled(folder, report, MAP_MOST)
     own = np.arange(len(rows))
     near = nearest(rows.vectors, rows.vectors, min(NEIGHBOURS, len(rows) - 1), (own, own))
-    quality, judged = None, list(range(len(rows)))
-    if len(rows) > JUDGED_MOST:
-        judged = np.sort(np.random.default_rng(SEED).choice(len(rows), JUDGED_MOST, replace=False)).tolist()
-        quality = judge(rows.vectors[judged], [rows.paths[at] for at in judged], [rows.labels[at] for at in judged])
-    elif len(rows) > 1:
-        quality = judge(rows.vectors, rows.paths, rows.labels, near.indices)
+    quality = judge(rows.vectors, rows.paths, rows.labels, near.indices, JUDGED_MOST, SEED) if len(rows) > 1 else None
     names = [path.removeprefix(report.job["input"] + "/") for path in rows.paths]
-    wanted = dict.fromkeys([*_that_matter(quality, judged), *_evenly(rows.labels)])
-    return Shown(rows, names, near, quality, judged, _thumbnails(report, [names[row] for row in wanted]))
+    wanted = dict.fromkeys([*_that_matter(quality), *_evenly(rows.labels)])
+    return Shown(rows, names, near, quality, _thumbnails(report, [names[row] for row in wanted]))
 
 
 def _thumbnails(report: RunReport, names: Sequence[str]) -> Sheet:
@@ -85,11 +77,11 @@ def _thumbnails(report: RunReport, names: Sequence[str]) -> Sheet:
     return sheet(Input(job["input"], job["max_pixels"], job["max_file_bytes"], witnesses), keys)
 
 
-def _that_matter(quality: Quality | None, judged: Sequence[int]) -> Iterator[int]:
+def _that_matter(quality: Quality | None) -> Iterator[int]:
     """Rows of which the tables show a picture."""
     if quality:
-        yield from (judged[odd.image] for odd in quality.odd)
-        yield from (judged[image] for pair in quality.confused for image in pair.example)
+        yield from (odd.image for odd in quality.odd)
+        yield from (image for pair in quality.confused for image in pair.example)
 
 
 def _evenly(labels: Sequence[str]) -> list[int]:

@@ -160,8 +160,8 @@ def _quality(quality: Quality, shown: "Shown") -> dict[str, Any]:
     """With names and thumbnails in place of numbers."""
 
     def image(number: int) -> dict[str, Any]:
-        name = shown.names[shown.judged[number]]
-        return {"name": name, "label": shown.rows.labels[shown.judged[number]], "place": shown.thumbnails.places.get(name)}
+        name = shown.names[number]
+        return {"name": name, "label": shown.rows.labels[number], "place": shown.thumbnails.places.get(name)}
 
     def share(of: Accuracy | None) -> float:
         return 2.0 if of is None else of.share

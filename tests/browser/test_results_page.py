@@ -325,7 +325,7 @@ def test_25_000_points_load_and_respond(opened: Callable[[Path], Chrome], many: 
     assert len(set(drawn["names"])) == 25_000
     text = page.find_element(By.TAG_NAME, "main").text
     assert "A sample of 25,000 of 26,000 images (seed 0)" in text
-    assert "On a sample of 20,000 of 26,000 images (seed 0)" in text
+    assert "A sample of 20,000 of 26,000 images was asked (seed 0)" in text
     plain(page)
     to_a_dot(page).click().perform()
     assert re.fullmatch(r"Label \d{3}\nLabel \d{3}/photo-\d+\.jpg", tip(page))
