@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 NONE = -1  # the index where there are fewer neighbours than were asked for
 
-_BLOCK = 4_000_000  # distances at a time, of 8 bytes
-# So many more than were asked for are compared at full precision: what the fast formula rounds may be in another order.
-_SPARE = 8
+_BLOCK = 8_000_000  # distances at a time, of 4 bytes
+_SPARE = 8  # so many more than were asked for are compared at full precision
+_ROUNDING = 2.0**-24  # of float32
 
 
 class Neighbours(NamedTuple):
@@ -38,30 +38,52 @@ def nearest(
     n, m = len(queries), len(vectors)
     indices = np.full((n, k), NONE, np.int64)
     distances = np.full((n, k), np.inf)
-    if not m:
+    if not m or not k:
         return Neighbours(indices, distances)
     # |q - v|^2 = |q|^2 - 2 q.v + |v|^2 loses digits far from the origin, and distances do not depend on it.
     centre = vectors.mean(axis=0, dtype=np.float64)
     vectors, queries = vectors - centre, queries - centre
-    squares, factors = np.square(vectors).sum(axis=1), -2 * vectors.T
-    candidates = min(k + _SPARE, m)
+    squares, of_queries = (np.einsum("nw,nw->n", of, of) for of in (vectors, queries))
+    fast, fast_squares = np.float32(-2) * vectors.T.astype(np.float32), squares.astype(np.float32)
+    # What float32 may make of it at most: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1.
+    error = (vectors.shape[1] + 4) * _ROUNDING * np.square(np.sqrt(of_queries) + np.sqrt(squares.max()))
     step = max(1, _BLOCK // m)
     for start in range(0, n, step):
-        block = queries[start : start + step]
-        near = block @ factors
-        near += squares  # |q|^2, the same for all of a row, is left out
-        if excluded is not None:
-            near[excluded[0][start : start + step, None] == excluded[1][None, :]] = np.inf
-        rows = np.arange(len(block))[:, None]
-        # In the vectors' order, so that the stable sort below leaves those equally far in it.
-        chosen = np.sort(np.argpartition(near, candidates - 1, axis=1)[:, :candidates], axis=1)
-        apart = vectors[chosen]
-        apart -= block[:, None, :]
-        exact = np.sqrt(np.einsum("qcw,qcw->qc", apart, apart))
-        exact[np.isinf(near[rows, chosen])] = np.inf
-        order = np.argsort(exact, axis=1, kind="stable")[:, :k]
-        chosen, exact = chosen[rows, order], exact[rows, order]
-        stop, found = start + len(block), order.shape[1]
-        indices[start:stop, :found] = np.where(np.isinf(exact), NONE, chosen)
-        distances[start:stop, :found] = exact
+        rows = np.arange(start, min(start + step, n))
+        near = queries[rows].astype(np.float32) @ fast
+        near += fast_squares  # |q|^2, the same for all of a row, is left out
+        found, furthest = _nearest_of(near, queries, vectors, rows, k, excluded)
+        # Those not compared are further than that by the fast formula; where its rounding leaves a doubt, the row is done again.
+        doubtful = np.square(found.distances[:, -1]) - of_queries[rows] > furthest - error[rows]
+        indices[rows, : found.indices.shape[1]], distances[rows, : found.indices.shape[1]] = found
+        for again in np.array_split(rows[doubtful], -(-2 * int(doubtful.sum()) // step) or 1):
+            found, _ = _nearest_of(squares - 2 * (queries[again] @ vectors.T), queries, vectors, again, k, excluded)
+            indices[again, : found.indices.shape[1]], distances[again, : found.indices.shape[1]] = found
     return Neighbours(indices, distances)
+
+
+def _nearest_of(
+    near: "npt.NDArray[np.floating]",
+    queries: "npt.NDArray[np.float64]",
+    vectors: "npt.NDArray[np.float64]",
+    rows: "npt.NDArray[np.int64]",
+    k: int,
+    excluded: "tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]] | None",
+) -> tuple[Neighbours, "npt.NDArray[np.floating]"]:
+    """Of the queries in these rows the at most k nearest, and what `near` says of the furthest that was compared.
+
+    `near` [rows, m]: what grows with the distance, from which the candidates are chosen; overwritten.
+    """
+    if excluded is not None:
+        near[excluded[0][rows, None] == excluded[1][None, :]] = np.inf
+    each, candidates = np.arange(len(rows))[:, None], min(k + _SPARE, len(vectors))
+    # In the vectors' order, so that the stable sort below leaves those equally far in it.
+    chosen = np.sort(np.argpartition(near, candidates - 1, axis=1)[:, :candidates], axis=1)
+    furthest = near[each, chosen].max(axis=1) if candidates < len(vectors) else np.full(len(rows), np.inf)
+    apart = vectors[chosen]
+    apart -= queries[rows, None, :]
+    distances = np.sqrt(np.einsum("qcw,qcw->qc", apart, apart))
+    distances[np.isinf(near[each, chosen])] = np.inf
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    chosen, distances = chosen[each, order], distances[each, order]
+    return Neighbours(np.where(np.isinf(distances), NONE, chosen), distances), furthest

@@ -80,43 +80,6 @@ class Quality:
     images: int
     naive: Accuracy | None
     across: Accuracy | None
-
-
-@dataclass(frozen=True)
-class Confused:
-    """So many images of `first` have a nearest neighbour of `second` (`forth`), and the other way round (`back`). `example`: one of the
-    first and that neighbour."""
-
-    first: str
-    second: str
-    forth: int
-    back: int
-    example: tuple[int, int]
-
-    @property
-    def images(self) -> int:
-        return self.forth + self.back
-
-
-@dataclass(frozen=True)
-class Odd:
-    """`times`: how much further the image is from the centre of its own label, taken without it, than from the nearest other label's;
-    with one label alone, than the image in the middle is. `other`: that label."""
-
-    image: int
-    times: float
-    other: str | None
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Of `images` that were asked. `naive`: the nearest of all other images; None where every label has one image. `across`: the nearest of those that are
-    not of the same label and series; None where no label has two series. `named`: whether names tell series at all.
-    """
-
-    images: int
-    naive: Accuracy | None
-    across: Accuracy | None
     named: bool
     labels: list[OfLabel]
     confused: list[Confused]

@@ -14,6 +14,16 @@ def test_the_neighbours_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(found.distances, distances, rtol=1e-9)
 
 
+def test_near_duplicates_far_from_the_rest_are_told_apart() -> None:
+    """In float32 the distances within a cluster are lost in its distance from the middle."""
+    clusters = RANDOM.normal(0, 100, (30, 64))
+    vectors = (clusters[RANDOM.integers(0, 30, 1500)] + RANDOM.normal(0, 1e-3, (1500, 64))).astype(np.float64)
+    own = np.arange(1500)
+    found = nearest(vectors, vectors, 5, (own, own))
+    direct = np.sort(np.linalg.norm(vectors[:200, None, :] - vectors[None, :, :], axis=2), axis=1)[:, 1:6]
+    np.testing.assert_allclose(found.distances[:200], direct, rtol=1e-9)
+
+
 def test_a_group_is_left_out_as_if_it_were_not_there() -> None:
     vectors, groups = RANDOM.normal(size=(300, 8)), RANDOM.integers(0, 12, 300)
     found = nearest(vectors, vectors, 5, (groups, groups))
