@@ -476,8 +476,10 @@ def test_a_run_that_is_killed_leaves_nothing_at_the_path(node: Node, bundle: Bun
     assert node.version() == "1.0"
 
 
-def test_spark_and_hadoop_that_come_later_are_found(node: Node, bundle: Bundle) -> None:
-    assert node.install(bundle.folder, bundle.sums).returncode == 0
+def test_every_user_finds_spark_and_hadoop_that_come_later(node: Node, bundle: Bundle) -> None:
+    """Where EMR's image was made stricter than others."""
+    strictly = ("sh", "-c", 'umask 077 && exec "$@"', "sh")
+    assert node.root.run(*strictly, *node.command(bundle.folder, bundle.sums), path=node.path, **node.environment).returncode == 0
     look = (
         "import os\nfrom importlib.util import find_spec\n"
         "print(json.dumps([os.environ.get('HADOOP_CONF_DIR'), *(bool(find_spec(name)) for name in ('pyspark', 'py4j'))]))"
@@ -491,7 +493,7 @@ def test_spark_and_hadoop_that_come_later_are_found(node: Node, bundle: Bundle) 
         made.writestr("py4j/__init__.py", "")
     assert node.python(look) == ["/etc/hadoop/conf", True, True]
     assert node.python(look, "env", "HADOOP_CONF_DIR=/elsewhere")[0] == "/elsewhere"
-    # YARN's containers are another user's.
+    look += f"; open('/{DEFAULTS}').close(); open('/opt/fruits/READY').close()"
     assert node.python(look, "runuser", "-u", "nobody", "--") == ["/etc/hadoop/conf", True, True]
 
 
