@@ -223,7 +223,7 @@ def watch(started: Sequence[Running]) -> None:
 
 
 def _end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
-    """With all that they started. The plugin tells AWS of its session's end on SIGINT alone."""
+    """With all that they started. On SIGINT the plugin tells AWS that its session ends, on SIGTERM it does not."""
     left = list(processes)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         for process in left:
