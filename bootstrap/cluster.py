@@ -1,5 +1,6 @@
 """A cluster from request to end. Which are ours, their tags say."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 STARTING, READY = ("STARTING", "BOOTSTRAPPING"), ("RUNNING", "WAITING")
 ENDING = "TERMINATING"
 ACTIVE: "Sequence[ClusterStateType]" = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
+UNTIL_KNOWN = 8  # attempts
+# As EMR words it: "Invalid InstanceProfile: ...", "Invalid service role", "Failed to authorize instance profile".
+_NOT_KNOWN = re.compile(r"invalid (service ?role|role|instance ?profile)|authorize instance ?profile", re.IGNORECASE)
 ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
 
 
@@ -138,9 +142,18 @@ def running(account: Account, name: str, cluster_id: str | None = None) -> Clust
     return cluster
 
 
-def start(account: Account, request: dict[str, Any]) -> str:
-    """The new cluster's id."""
-    return account.emr.run_job_flow(**request)["JobFlowId"]
+def start(account: Account, request: dict[str, Any], every: float) -> str:
+    """The new cluster's id. Roles that were just made are not known everywhere for some seconds: EMR is asked again then."""
+    from botocore.exceptions import ClientError
+
+    for left in reversed(range(UNTIL_KNOWN)):
+        try:
+            return account.emr.run_job_flow(**request)["JobFlowId"]
+        except ClientError as refused:
+            if not left or not _NOT_KNOWN.search(str(refused)):
+                raise
+            time.sleep(every)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def changes(

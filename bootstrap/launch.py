@@ -34,7 +34,7 @@ def launched(context: Context, settings: Settings) -> str:
     made = foundation.deploy(context.account, settings, context.bucket, context.say)
     with tempfile.TemporaryDirectory() as folder:
         bundle = staged(context.account, settings, made.bucket, Path(folder), context.say)
-    started = clusters.start(context.account, run_job_flow(settings, made, bundle))
+    started = clusters.start(context.account, run_job_flow(settings, made, bundle), context.every)
     context.say(f"{started}: asked for")
     return started
 

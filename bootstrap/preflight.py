@@ -184,12 +184,7 @@ def _network(account: Account, settings: Settings, made: "Resources | None") -> 
                 yield Check("subnet", f"{subnet} is in {of['VpcId']}", f"give one of {vpc}")
                 return
             (key, value), tags = next(iter(MANAGED_POLICY_TAG.items())), {tag["Key"]: tag["Value"] for tag in of.get("Tags", [])}
-            tagged = tags.get(key) == value
-            yield Check(
-                "subnet",
-                f"{subnet}{'' if tagged else f' without the tag {key}={value}'}",
-                None if tagged or not made else "run `up` again: it tags it",
-            )
+            yield Check("subnet", subnet if tags.get(key) == value else f"{subnet}, to which `up` gives the tag {key}={value}")
     except ClientError as refused:
         if not code_of(refused).startswith(("InvalidVpcID", "InvalidSubnetID")):
             raise

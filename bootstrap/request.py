@@ -62,7 +62,7 @@ def run_job_flow(settings: Settings, made: Resources, bundle: Bundle) -> dict[st
                 "ScriptBootstrapAction": {"Path": f"{bundle.url}/install.sh", "Args": _install(settings, made, bundle)},
             }
         ],
-        "Configurations": configurations(made.bucket),
+        "Configurations": configurations(settings, made.bucket),
         "ServiceRole": made.service_role,
         "JobFlowRole": made.instance_profile,
         "SecurityConfiguration": made.security_configuration,
@@ -125,9 +125,11 @@ def _install(settings: Settings, made: Resources, bundle: Bundle) -> list[str]:
     return [*arguments, "--tensorflow"] if settings.tensorflow else arguments
 
 
-def configurations(bucket: str) -> list[Mapping[str, Any]]:
+def configurations(settings: Settings, bucket: str) -> list[Mapping[str, Any]]:
     """Each with its reason; https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-configure-apps.html has the classifications."""
     python = {"PYSPARK_PYTHON": PYTHON}
+    # The notebook's keys were misspelt (persistance), so that nothing was kept.
+    notebooks = {"Classification": "jupyter-s3-conf", "Properties": {"s3.persistence.enabled": "true", "s3.persistence.bucket": bucket}}
     return [
         # By cores and memory, not by memory alone: else YARN puts more workers on a node than it has cores.
         {
@@ -141,8 +143,7 @@ def configurations(bucket: str) -> list[Mapping[str, Any]]:
             "Classification": "yarn-site",
             "Properties": {"yarn.node-labels.enabled": "true", "yarn.node-labels.am.default-node-label-expression": "CORE"},
         },
-        # The notebook's keys were misspelt (persistance), so that nothing was kept.
-        {"Classification": "jupyter-s3-conf", "Properties": {"s3.persistence.enabled": "true", "s3.persistence.bucket": bucket}},
+        *([notebooks] if "JupyterHub" in settings.applications else []),
         # Livy's drivers run in containers: they and their executors take the nodes' Python too.
         {
             "Classification": "spark-defaults",

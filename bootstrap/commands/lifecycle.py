@@ -113,7 +113,9 @@ def up(context: Context, images: int | None) -> int:
         started = launched(context, settings)
     else:
         started = there.id
-        context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
+        context.say(
+            f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is, whatever the settings say now"
+        )
     now = awaited(context, started)
     context.say(f"{now.an_hour(context.prices)} an hour, from {now.begun:%H:%M} UTC on; `down` ends it")
     show_uis(context, now)
@@ -169,7 +171,10 @@ def _so_far(context: Context, cluster: Cluster) -> str:
 @command(waits=True)
 @cluster_id_option
 def down(context: Context, cluster_id: str | None) -> int:
-    """End the cluster, and see that its machines are gone. The bucket and the foundation stay, which cost nothing by the hour."""
+    """End the cluster, and see that its machines are gone. The bucket and the foundation stay.
+
+    By the hour they cost nothing, but for the endpoints of a private network.
+    """
     cluster = clusters.find(context.account, context.settings.name, cluster_id)
     if cluster is None:
         context.say(f"no cluster named {context.settings.name} runs in {context.settings.region}")
@@ -206,10 +211,10 @@ def ls(context: Context, all_regions: bool, as_json: bool) -> int:
 @command(costs=True)
 @click.option("--with-data", is_flag=True, help="The bucket too, and all images and results in it.")
 def destroy(context: Context, with_data: bool) -> int:
-    """Remove the foundation, after asking: roles, security groups, and with --with-data the bucket."""
+    """Remove the foundation, after asking: roles, security groups, an empty bucket, and with --with-data one that is not."""
     if cluster := clusters.find(context.account, context.settings.name):
         raise BadArgument(f"{cluster.id} runs on it", "end it first: `down`")
-    what = "with the bucket and ALL DATA in it" if with_data else "but for the bucket"
+    what = "with the bucket and ALL DATA in it" if with_data else "but for a bucket that holds something"
     context.confirm(f"Remove the foundation {context.settings.name} of {context.settings.region}, {what}?")
     foundation.destroy(context.account, context.settings, with_data, context.say)
     return 0

@@ -152,7 +152,10 @@ def test_an_instance_profile_that_is_gone() -> None:
     assert "nodes" in failed(checked(_made(profile=False)))["roles"].found
 
 
-def test_a_subnet_that_has_lost_the_tag_by_which_emr_may_use_it() -> None:
+def test_a_subnet_without_the_tag_by_which_emr_may_use_it_gets_it_by_up() -> None:
     made = _made()
+    assert checked(made)["subnet"] == Check("subnet", made.subnet)
     boto3.client("ec2", region_name=REGION).delete_tags(Resources=[made.subnet], Tags=[{"Key": "for-use-with-amazon-emr-managed-policies"}])
-    assert list(failed(checked(made))) == ["subnet"]
+    checks = checked(made)
+    assert not failed(checks)
+    assert "to which `up` gives the tag for-use-with-amazon-emr-managed-policies=true" in checks["subnet"].found

@@ -144,6 +144,11 @@ def test_all_that_can_be_asked_for_is_in_the_request() -> None:
     assert not faults(of)
 
 
+def test_without_jupyterhub_there_is_nothing_to_configure_of_it() -> None:
+    classifications = {one["Classification"] for one in request(applications=["Hadoop", "Spark"])["Configurations"]}
+    assert classifications == {one["Classification"] for one in EXPECTED["Configurations"]} - {"jupyter-s3-conf"}
+
+
 def test_the_starters_cluster_has_no_task_group() -> None:
     groups = request(profile="starter")["Instances"]["InstanceGroups"]
     assert [(group["InstanceRole"], group["InstanceCount"]) for group in groups] == [("MASTER", 1), ("CORE", 1)]
