@@ -42,22 +42,23 @@ def nearest(
         return Neighbours(indices, distances)
     # |q - v|^2 = |q|^2 - 2 q.v + |v|^2 loses digits far from the origin, and distances do not depend on it.
     centre = vectors.mean(axis=0, dtype=np.float64)
-    vectors, queries = vectors - centre, queries - centre
-    squares, of_queries = (np.einsum("nw,nw->n", of, of) for of in (vectors, queries))
-    fast, fast_squares = np.float32(-2) * vectors.T.astype(np.float32), squares.astype(np.float32)
+    placed: npt.NDArray[np.float64] = vectors - centre
+    asked: npt.NDArray[np.float64] = queries - centre
+    squares, of_queries = (np.einsum("nw,nw->n", of, of) for of in (placed, asked))
+    fast, fast_squares = np.float32(-2) * placed.T.astype(np.float32), squares.astype(np.float32)
     # What float32 may make of it at most: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1.
     error = (vectors.shape[1] + 4) * _ROUNDING * np.square(np.sqrt(of_queries) + np.sqrt(squares.max()))
     step = max(1, _BLOCK // m)
     for start in range(0, n, step):
         rows = np.arange(start, min(start + step, n))
-        near = queries[rows].astype(np.float32) @ fast
+        near = asked[rows].astype(np.float32) @ fast
         near += fast_squares  # |q|^2, the same for all of a row, is left out
-        found, furthest = _nearest_of(near, queries, vectors, rows, k, excluded)
+        found, furthest = _nearest_of(near, asked, placed, rows, k, excluded)
         # Those not compared are further than that by the fast formula; where its rounding leaves a doubt, the row is done again.
         doubtful = np.square(found.distances[:, -1]) - of_queries[rows] > furthest - error[rows]
         indices[rows, : found.indices.shape[1]], distances[rows, : found.indices.shape[1]] = found
         for again in np.array_split(rows[doubtful], -(-2 * int(doubtful.sum()) // step) or 1):
-            found, _ = _nearest_of(squares - 2 * (queries[again] @ vectors.T), queries, vectors, again, k, excluded)
+            found, _ = _nearest_of(squares - 2 * (asked[again] @ placed.T), asked, placed, again, k, excluded)
             indices[again, : found.indices.shape[1]], distances[again, : found.indices.shape[1]] = found
     return Neighbours(indices, distances)
 

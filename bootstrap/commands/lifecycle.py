@@ -113,9 +113,7 @@ def up(context: Context, images: int | None) -> int:
         started = launched(context, settings)
     else:
         started = there.id
-        context.say(
-            f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is, whatever the settings say now"
-        )
+        context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
     now = awaited(context, started)
     context.say(f"{now.an_hour(context.prices)} an hour, from {now.begun:%H:%M} UTC on; `down` ends it")
     show_uis(context, now)
