@@ -45,7 +45,7 @@ IN_CLUSTER = FRUITS_TEST_ARCHIVE=$(CURDIR)/$(NODES).tar.gz FRUITS_TEST_DASK_YARN
 test-cluster: cluster-environments
 	$(if $(ARGS),$(IN_CLUSTER) $(ARGS),$(SIDE_BY_SIDE) cluster-faults cluster-conformance)
 
-# Without what is marked slow, without dask-yarn's conformance suite, and on S3 without the tests of the PCA and of a session.
+# Without what is marked slow, without dask-yarn's conformance suite, and of the other what depends on where work is done and files are.
 test-cluster-ci: cluster-environments
 	$(SIDE_BY_SIDE) cluster-some-faults cluster-some-conformance
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the cluster, in its head: suite.sh PYTHON WHAT. `faults`: what only a cluster has, then the conformance suite by dask-yarn in its
 # own environment. `some-faults`: of these what is not marked slow. `conformance`: that suite on YARN, with its files on HDFS and on S3;
-# `some-conformance`: on S3 only what depends on where files are.
+# `some-conformance`: what depends on where work is done and where files are; the others are the same on one machine.
 # Anything else is what it tells pytest.
 set -uo pipefail
 python=$1
@@ -25,8 +25,8 @@ case "$1" in
         suite "$python" tests/conformance --place s3
         ;;
     some-conformance)
-        suite "$python" tests/conformance --place hdfs
-        suite "$python" tests/conformance/test_{features,manifest,names,rejects,results,resume}.py --place s3
+        suite "$python" tests/conformance/test_{dummies,faults,features,incremental,library,names,page,rejects,results,resume}.py --place hdfs
+        suite "$python" tests/conformance/test_{manifest,names,page,results}.py --place s3
         ;;
     *) suite "$python" "$@" ;;
 esac
