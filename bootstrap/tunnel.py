@@ -250,10 +250,13 @@ def until_stopped() -> Iterator[None]:
     """Ends well by Ctrl-C, by SIGTERM and by the end of the terminal; a second one does not stop the ending, so that no child is left."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+    stopped = False
+
     def stop(*_: object) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in signals}
     try:

@@ -1,6 +1,7 @@
 """Servers of the tests' own on loopback, in threads that end with the block."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,3 +58,10 @@ def served(handler: type[Handler]) -> Iterator[str]:
         finally:
             http.shutdown()
             thread.join()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    patience = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.05)

@@ -7,9 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from bootstrap.commands.data import backup, upload
 from bootstrap.transfer import PART
 from conftest import SAMPLE, WITHOUT_OVERRIDE
 
-from .loopback import Proxy, served
+from .loopback import Proxy, served, wait_for
 
 BUCKET = "fruits-of-the-tests"
 ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 .jpg"
@@ -318,13 +317,6 @@ def test_a_connection_that_always_breaks_leaves_nothing_and_says_so(
         ended = run(backup, tmp_path, "--bucket", BUCKET, "--yes")
     assert (ended.exit_code, "the connection broke within Results/a, again and again" in ended.stderr) == (1, True), ended.output
     assert not files(tmp_path)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    patience = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < patience
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

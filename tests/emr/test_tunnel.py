@@ -22,13 +22,13 @@ from click.testing import CliRunner, Result
 import s3
 from bootstrap.commands.access import tunnel
 
-from .loopback import Handler, served
+from .loopback import Handler, served, wait_for
 
 REGION = "us-east-1"  # where moto's server files every cluster
 PAGE = b"the page of the cluster"
 # Forwards a port of loopback to the one port on which the tests serve a page, and writes down what it was given.
 FORWARD = """
-import json, os, signal, socket, sys, threading
+import json, os, signal, socket, sys, threading, time
 
 def noted(**what):
     with open(os.environ["NOTES"], "a") as notes:
@@ -62,6 +62,8 @@ def listen(port, serve=joined):
 
 def interrupted(*_):
     noted(interrupted=True)
+    time.sleep(float(os.environ.get("SECONDS_TO_END", 0)))
+    noted(ended=True)
     sys.exit(0)
 
 signal.signal(signal.SIGINT, interrupted)
@@ -243,14 +245,17 @@ def test_what_the_aws_command_says_ends_the_tunnel(place: Place, monkeypatch: py
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_each_page_opens_through_ssh_until_a_signal(number: signal.Signals, place: Place) -> None:
+def test_each_page_opens_through_ssh_until_a_signal(number: signal.Signals, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.program("ssh", SSH)
+    monkeypatch.setenv("SECONDS_TO_END", "2")
     with opened("--set", "access.way=ssh") as (process, shown):
         for name in NAMES:
             assert read(shown[name].replace("https", "http")) == PAGE
         process.send_signal(number)
+        wait_for(lambda: place.noted("interrupted"))
         process.send_signal(number)  # a second one hurries nothing
         assert ended(process) == (0, "closed\n")
+    assert place.noted("ended") == [True]
     assert all(gone(pid) for pid in place.noted("pid"))
 
 
