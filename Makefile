@@ -28,7 +28,7 @@ test: $(VENV)/dev.stamp
 test-browser: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest tests/browser $(ARGS)
 
-# 20 kills in succession on each engine. ARGS="-k dask" for one.
+# 20 kills in succession on each engine, and the whole environment of a node installed. ARGS="-k dask" for one of the engines.
 test-slow: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m pytest -s tests/slow $(ARGS)
 
