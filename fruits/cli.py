@@ -429,8 +429,8 @@ def identify(results: str, photos: tuple[str, ...], threshold: float, as_json: b
     """Say which label of RESULTS each PHOTO has, and how sure that is.
 
     Photos are paths or hdfs:// or s3:// URLs. The label is the nearest in the pca_features of the run that made RESULTS. Its confidence is
-    the share of images held out from these labels that were right when they looked as clear; `unknown` is what is less sure than the
-    threshold, or further from all labels than nearly every image held out. Exit code 1 where a photo cannot be read.
+    how many of the images that were held out from these labels, and looked as clear, were right; `unknown` is what is less sure than the
+    threshold. Exit code 1 where a photo cannot be read.
     """
 
     def work() -> int:

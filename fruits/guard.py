@@ -19,7 +19,10 @@ def guarded(work: Callable[[], int], interrupted: str = "nothing was changed; th
         if failed.advice:
             click.echo(f"       {failed.advice}", err=True)
         code = failed.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as ended:
+        # Ctrl-C while a library of C++ is imported comes out of it as an ImportError (pybind11).
+        if isinstance(ended, ImportError) and not isinstance(ended.__cause__, KeyboardInterrupt):
+            raise
         click.echo(f"interrupted: {interrupted}", err=True)
         code = INTERRUPTED
     raise SystemExit(code)

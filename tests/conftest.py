@@ -20,10 +20,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from fruits import Job, pipeline, run
 from fruits.backend import REGISTRY, Entry
+from fruits.cli import main
 from fruits.job import LAUNCHERS
 from fruits.model import GRAPH
 from fruits.observer import Nobody
@@ -228,6 +230,11 @@ def without_bfloat16(folder: Path) -> tuple[str, ...]:
     if shutil.which("unshare") is None or subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
         pytest.skip("another /proc/cpuinfo needs unshare, and the right to mount")
     return under
+
+
+def asked(*arguments: Any) -> Result:
+    """What `python -m fruits` answers, in this process: for what needs no start of its own."""
+    return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def table(results: Path, part: str) -> pd.DataFrame:
