@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,10 @@ class App:
     check: str
 
 
-def app(results: str, threshold: float) -> App:
+def app(results: str, threshold: float, note: Callable[[str], None]) -> App:
     """Raises `BadArgument` for results that an application cannot reproduce, `MissingPackage` without TensorFlow, and `RunFailed` where the
-    file does not give the pca_features of the results. `threshold`: of the confidence, for the application to read."""
+    file does not give the pca_features of the results. `threshold`: of the confidence, for the application to read; `note` is told why it
+    takes time."""
     check_installed("keras")
     completed = Completed.at(results)
     check_model(completed.report)
@@ -62,6 +63,7 @@ def app(results: str, threshold: float) -> App:
     for label in known.labels:
         if len(label.splitlines()) > 1:
             raise BadArgument(f"the label {label!r} has a line break, and {LABELS} has a label a line", "rename its folder, and run again")
+    note("TensorFlow converts the network: some 20 s")
     with _silent():
         model = _converted(completed, known)
     check = _checked(completed, model)
@@ -91,26 +93,26 @@ def _converted(completed: Completed, known: Identifier) -> bytes:
     network = featurizer()
     import tensorflow as tf
 
-    projection = completed.projection
-    mean = np.zeros_like(projection.mean) if completed.uncentred else projection.mean
+    projection, uncentred = completed.projection, completed.uncentred
     components = (projection.components * projection.scale).T
     lengths = np.square(known.centroids).sum(axis=1)
 
     class Head(tf.keras.layers.Layer):  # type: ignore[misc]
-        """What `Projection.apply` and `Identifier.confidences` compute, in float32."""
+        """What `Projection.apply` and `Identifier.confidences` compute, in float32: so the mean, which would cost digits, goes first, and
+        where it belongs to the pca_features it is added last."""
 
         def call(self, features: Any) -> dict[str, Any]:
-            pca_features = tf.matmul(features - _constant(mean), _constant(components))
-            white = tf.matmul(pca_features - _constant(known.origin), _constant(known.whitening))
-            squares = (
-                tf.reduce_sum(white * white, 1, keepdims=True) - 2.0 * tf.matmul(white, _constant(known.centroids.T)) + _constant(lengths)
-            )
+            centred = tf.matmul(features - constant(projection.mean), constant(components))
+            pca_features = centred + constant(projection.offset) if uncentred else centred
+            white = tf.matmul(centred, constant(known.whitening))
+            products = tf.matmul(white, constant(known.centroids.T))
+            squares = tf.reduce_sum(white * white, 1, keepdims=True) - 2.0 * products + constant(lengths)
             none = tf.zeros_like(squares[:, :1]) + known.limit
             confidences = tf.nn.softmax(tf.concat([squares, none], 1) / (-2.0 * known.temperature))[:, :-1]
             best = tf.math.top_k(confidences, k=min(NEAREST, len(known.labels)))
             return {"pca_features": pca_features, "labels": best.indices, "confidences": best.values}
 
-    def _constant(values: "npt.NDArray[np.float64]") -> Any:
+    def constant(values: "npt.NDArray[np.float64]") -> Any:
         return tf.constant(values, tf.float32)
 
     return converted(tf.keras.Model(network.input, Head(name="head")(network.output), name="app"))

@@ -465,8 +465,7 @@ def export(results: str, file: str) -> None:
         target = Target.at(file, ".tflite")
         from fruits.app import app
 
-        click.echo("TensorFlow converts the network: some 20 s", err=True)
-        made = app(results, THRESHOLD)
+        made = app(results, THRESHOLD, lambda text: click.echo(text, err=True))
         target.write(made.data)
         click.echo(f"{target.url}: {len(made.data) / 1e6:.1f} MB, {made.labels} labels; {made.check}")
         return 0
