@@ -66,8 +66,7 @@ def app(results: str, threshold: float, note: Callable[[str], None]) -> App:
     note("TensorFlow converts the network: some 20 s")
     with _silent():
         model = _converted(completed, known)
-    check = _checked(completed, model)
-    return App(_with_files(model, completed, known, threshold), len(known.labels), check)
+    return App(_with_files(model, completed, known, threshold), len(known.labels), checked(completed, model))
 
 
 @contextlib.contextmanager
@@ -118,7 +117,7 @@ def _converted(completed: Completed, known: Identifier) -> bytes:
     return converted(tf.keras.Model(network.input, Head(name="head")(network.output), name="app"))
 
 
-def _checked(completed: Completed, model: bytes) -> str:
+def checked(completed: Completed, model: bytes) -> str:
     """Puts images of the results through the file, and says how far off it is. Raises `RunFailed` where that is too far."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -127,7 +126,7 @@ def _checked(completed: Completed, model: bytes) -> str:
         run = interpreter.get_signature_runner()
         run(pixels=np.zeros((1, SIDE, SIDE, 3), np.uint8))
     photos, (rows, vectors) = Photos(completed.report), next(completed.blocks())
-    off, checked, why = 0.0, 0, ""
+    off, count, why = 0.0, 0, ""
     for row in np.unique(np.linspace(0, len(vectors) - 1, _CHECKED, dtype=int)).tolist():
         try:
             pixels = photos.pixels(normalized(rows["path"][row].as_py()))
@@ -138,15 +137,15 @@ def _checked(completed: Completed, model: bytes) -> str:
             why = failed.message
             continue
         off = max(off, float(np.abs(run(pixels=pixels[None])["pca_features"][0] - vectors[row]).max()))
-        checked += 1
+        count += 1
     if off > TOLERANCE:
         raise RunFailed(
-            f"the file gives other pca_features than the results have: off by up to {off:.2g} in {checked} images",
+            f"the file gives other pca_features than the results have: off by up to {off:.2g} in {count} images",
             "run again with --fresh where the images have changed since, or without --standardize, which blows up what hardly varies",
         )
-    if not checked:
+    if not count:
         return f"not checked, for no image of the results can be read here: {why}"
-    return f"checked with {checked} images of the results, whose pca_features are off by {off:.1e} at most"
+    return f"checked with {count} images of the results, whose pca_features are off by {off:.1e} at most"
 
 
 def _with_files(model: bytes, completed: Completed, known: Identifier, threshold: float) -> bytes:
