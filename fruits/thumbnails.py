@@ -17,7 +17,7 @@ from fruits.storage import is_local
 
 SIDE = 64  # pixels; a multiple of the 16 of a JPEG's blocks, so that no picture touches its neighbour
 COLUMNS = 32
-MOST = COLUMNS * COLUMNS  # 1.5 to 2.5 MB
+MOST = COLUMNS * COLUMNS  # 1.3 MB of the page, with photos of Fruits-360
 SECONDS = 20.0  # for all of them: what is not there by then, or hangs, is left out
 _READING, _DECODING = 16, 4  # at a time; a large picture takes some 100 MB while it is decoded
 _QUALITY = 82

@@ -43,7 +43,7 @@ def test_results_are_their_owners_alone(engine: Engine, images: Path, tmp_path: 
         assert set(rights.values()) == {"700", "600"}
         return
     assert not open_to_others(tmp_path / "new")
-    assert {path.suffix for path in (tmp_path / "new").rglob("*") if path.is_file()} == {".parquet", ".csv", ".npz", ".json"}
+    assert {path.suffix for path in (tmp_path / "new").rglob("*") if path.is_file()} == {".parquet", ".csv", ".npz", ".html", ".json"}
 
 
 @dataclass
