@@ -20,7 +20,6 @@ from bootstrap.launch import LAST_LINES, awaited, launched
 from bootstrap.request import PYTHON, RESULTS
 from bootstrap.settings import LEAST_IDLE_MINUTES, Settings
 from bootstrap.steps import Step
-from bootstrap.transfer import stored
 from bootstrap.tunnel import primary_of
 from fruits.errors import FruitsError, RunFailed
 from fruits.guard import INTERRUPTED
@@ -180,10 +179,12 @@ class Smoke:
             self.prove(SPOT, f"{running} run")
 
     def _remove(self, *folders: str) -> None:
-        bucket = self.context.bucket
+        """Of the bucket, in which all else stays."""
+        s3, bucket = self.context.account.s3, self.context.bucket
         for folder in folders:
-            for one in stored(self.context.account, bucket, f"{folder}/"):
-                self.context.account.s3.delete_object(Bucket=bucket, Key=one.key)
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/"):
+                if found := page.get("Contents"):
+                    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": one["Key"]} for one in found], "Quiet": True})
 
     def _down(self) -> None:
         """Ends the cluster; also one that was asked for and whose id did not come back. Says what goes wrong."""

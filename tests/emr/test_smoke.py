@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from moto.ec2.models.instances import Instance
 from moto.s3.models import S3Backend
 
 from bootstrap import bundle
+from bootstrap.aws import Account
 from bootstrap.commands.jobs import smoke
 from bootstrap.smoke import NOT_LOOKED_AT
 
-from .accounts import completed
+from . import accounts, stacks
 from .world import BUCKET, REGION, World, cluster
 
 IMAGES = 335
@@ -43,7 +43,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture
 def world(aws: None, made: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
     monkeypatch.chdir(tmp_path)
-    completed(monkeypatch)
+    accounts.completed(monkeypatch)
+    stacks.completed(monkeypatch, tmp_path, Account(REGION))
 
     def copied(folder: Path, **_: Any) -> str:
         shutil.copytree(made[0], folder, dirs_exist_ok=True)
@@ -206,11 +207,13 @@ def test_what_was_not_given_is_unproven(world: World, monkeypatch: pytest.Monkey
 
 
 def test_a_cluster_that_terminates_with_errors_while_it_starts(world: World) -> None:
-    world.on("list_instance_groups", world.cluster("BOOTSTRAPPING"), world.cluster("TERMINATED_WITH_ERRORS", "bootstrap action 1 failed"))
+    starts = world.cluster("BOOTSTRAPPING")
+    world.on("describe_cluster", starts, starts, starts, world.cluster("TERMINATED_WITH_ERRORS", "bootstrap action 1 failed"))
     done = run()
     assert done.exit_code == 1
     assert "TERMINATED_WITH_ERRORS: bootstrap action 1 failed" in done.stderr
     assert not world.steps
+    assert ": BOOTSTRAPPING" in done.stdout
     assert "UNPROVEN the node script runs" in done.stdout
 
 
@@ -237,7 +240,7 @@ def test_a_cluster_that_comes_to_cost_more_is_ended(world: World) -> None:
         emr_goes_on(world)
         world.clusters[-1].creation_datetime -= timedelta(hours=3)
 
-    world.on("describe_step", emr_pending(world), begun_long_ago)
+    world.on("describe_step", world.step("PENDING"), begun_long_ago)
     done = run("--max-cost", "1.5")
     assert done.exit_code == 1
     # 3 hours at 0.767, and 5 minutes to its end.
@@ -245,10 +248,6 @@ def test_a_cluster_that_comes_to_cost_more_is_ended(world: World) -> None:
     assert "more than --max-cost 1.5" in done.stderr
     assert is_gone(world)
     assert world.steps[-1].state == "RUNNING"
-
-
-def emr_pending(world: World) -> Callable[[], None]:
-    return world.step("PENDING")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

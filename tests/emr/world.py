@@ -15,7 +15,12 @@ from moto.emr.models import ElasticMapReduceBackend, emr_backends
 from moto.s3.models import S3Backend
 
 REGION, BUCKET = "eu-west-3", "fruits-123456789012-eu-west-3"
-ASKED = {"describe_step": ElasticMapReduceBackend, "list_instance_groups": ElasticMapReduceBackend, "list_objects": S3Backend}
+ASKED = {
+    "describe_cluster": ElasticMapReduceBackend,
+    "describe_step": ElasticMapReduceBackend,
+    "list_instance_groups": ElasticMapReduceBackend,
+    "list_objects": S3Backend,
+}
 
 
 class World:
