@@ -43,6 +43,7 @@ def asked(arguments: Sequence[str], bucket: str) -> Job | None:
         _check_seen(typed)
         if "options" in typed:
             typed["options"] = dict(typed["options"])
+        _check_writable(typed.get("output"), bucket)
         folders = {"input": f"s3://{bucket}/{IMAGES}", "output": f"s3://{bucket}/{RESULTS}"}
         return Job(**(folders | {name: _elsewhere(value) for name, value in typed.items()}))
     command = cli.main.get_command(ctx, rest[0])
@@ -63,6 +64,15 @@ def _check_seen(typed: dict[str, Any]) -> None:
                 f"{'' if name == 'results' else f'--{name} '}{url} is of this machine, which the nodes do not see",
                 "give s3:// or hdfs://; `upload FOLDER` brings images to the bucket",
             )
+
+
+def _check_writable(output: str | None, bucket: str) -> None:
+    """The foundation's template has the folders of the bucket into which the nodes may write. Of other buckets only AWS knows."""
+    if output is None:
+        return
+    url, own = storage.normalized(_elsewhere(output)), f"s3://{bucket}/"
+    if f"{url}/".startswith(own) and not url.removeprefix(own).startswith(RESULTS):
+        raise BadArgument(f"--output {output}: the nodes may not write there", f"give {own}{RESULTS}, or a name that begins like it")
 
 
 def _elsewhere(value: Any) -> Any:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap import cluster as clusters
-from bootstrap import foundation, logs
+from bootstrap import foundation, jupyter, logs
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context
 from bootstrap.preflight import Check, preflight
@@ -32,6 +32,9 @@ def shown_checks(context: Context, made: Resources | None) -> list[Check]:
 def launched(context: Context, settings: Settings) -> str:
     """Its id. The foundation and what the nodes install are made first where they are not there."""
     made = foundation.deploy(context.account, settings, context.bucket, context.say)
+    if "JupyterHub" in settings.applications:
+        there = f"s3://{made.bucket}/{jupyter.KEY}"
+        context.say(f"the notebook for JupyterHub: {there}" if jupyter.place(context.account, made.bucket) else f"{there} is left as it is")
     with tempfile.TemporaryDirectory() as folder:
         bundle = staged(context.account, settings, made.bucket, Path(folder), context.say)
     started = clusters.start(context.account, run_job_flow(settings, made, bundle), context.every)

@@ -128,7 +128,7 @@ def test_all_is_proven_in_this_order(world: World) -> None:
         *NOT_LOOKED_AT
     ]
     left = boto3.client("s3", region_name=REGION).list_objects_v2(Bucket=BUCKET).get("Contents", [])
-    assert {one["Key"].partition("/")[0] for one in left} == {"bundles"}, "the sample and the results stay"
+    assert {one["Key"].partition("/")[0] for one in left} == {"bundles", "jupyter"}, "the sample and the results stay"
 
 
 def test_the_sample_was_uploaded_before_it_is_read(world: World) -> None:

@@ -150,6 +150,8 @@ def test_commands_of_the_product_run_too(world: World) -> None:
         (["--components", "0"], "from 1 to 1280 components"),
         (["--input", "Test"], "--input Test is of this machine"),
         (["--output", "../results"], "--output ../results is of this machine"),
+        (["--output", f"s3://{BUCKET}/Features"], "the nodes may not write there"),
+        (["--output", f"s3a://{BUCKET}"], "the nodes may not write there"),
         (["--manifest", "images.txt"], "--manifest images.txt is of this machine"),
         (["validate", "results"], "results is of this machine"),
         (["validate"], "Missing argument"),
@@ -162,7 +164,7 @@ def test_commands_of_the_product_run_too(world: World) -> None:
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_starts(world: World, arguments: list[str], said: str) -> None:
-    done = run("--", *arguments)
+    done = run("--no-wait", "--", *arguments)
     assert done.exit_code == 2, done.output
     assert said in done.stderr
     assert "secret@" not in done.output
