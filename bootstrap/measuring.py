@@ -121,7 +121,7 @@ def fetch(account: Account, bucket: str, results: str, folder: Path) -> list[Pat
 def joined(found: Sequence[Path]) -> list[Path]:
     """These and, beside them, those of this machine that one page takes: the newest study, and what else is in its folder and not here."""
     names = {path.name for path in found}
-    images = {json.loads(path.read_text())["plan"].get("images") for path in found if path.name == "study.json"}
+    images = {json.loads(path.read_text()).get("plan", {}).get("images") for path in found if path.name == "study.json"}
     for study in reversed(cost.studies()):
         if not images or json.loads(study.read_text())["plan"]["images"] in images:
             return [*found, *(path for path in sorted(study.parent.glob("*.json")) if path == study or path.name not in names)]

@@ -98,10 +98,10 @@ def _followed(context: Context, cluster: Cluster, step_id: str, log_minutes: flo
     try:
         for step in steps.changes(context.account, cluster.id, step_id, context.every):
             context.say(f"{datetime.now(UTC):%H:%M:%S} UTC {step.id}: {step.state}{f': {step.reason}' if step.reason else ''}")
-        return _ended(context, cluster, step, log_minutes)
     except KeyboardInterrupt:
         context.err(f"{step_id} goes on: `status` shows it, `logs` what it said, `submit --cancel {step_id}` ends it")
         raise
+    return _ended(context, cluster, step, log_minutes)
 
 
 def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -> int:

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from bootstrap.commands.jobs import benchmark
 
-from .world import BUCKET, REGION, World, bucket, cluster
+from .world import BUCKET, REGION, World, bucket, cluster, images
 
 ROOT = Path(__file__).parents[2]
 FEW = ("--sizes", "4,8", "--workers", "1", "--repeats", "1", "--backends", "dask", "--pca", "moments")
@@ -75,6 +75,7 @@ def on_the_primary(world: World, s3: str) -> None:
 def test_the_study_is_measured_with_what_a_node_has_and_stands_on_one_page_with_that_of_this_machine(
     world: World, s3: str, node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     here = _of_this_machine(tmp_path, monkeypatch)
     world.on("describe_step", lambda: on_the_primary(world, s3), None)
     done = run("--output", str(tmp_path / "emr"), "--", *FEW)
@@ -85,7 +86,6 @@ def test_the_study_is_measured_with_what_a_node_has_and_stands_on_one_page_with_
     assert [(run["backend"], run["images"]) for run in sorted(study["runs"], key=lambda run: run["images"])] == [
         ("dask", size) for size in (4, 8)
     ]
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     assert study["machine"]["commit"] == head
     page = (tmp_path / "emr" / "report.html").read_text()
     assert str(tmp_path / "emr" / "study.json") in page
@@ -104,6 +104,24 @@ def _of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "results" / name / "study.json").write_text(json.dumps(content))
     monkeypatch.setattr("bootstrap.cost.MEASURED", tmp_path / "results")
     return tmp_path / "results" / "2026-11-20" / "study.json"
+
+
+def test_images_of_the_bucket_are_measured_with(world: World, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the benchmarks' own command, which here shows what it was given, and leaves what is no result."""
+    images("Test", 2)
+    python = tmp_path / "python"
+    shows = "find Test -type f | sort; echo \"$@\"; mkdir results; echo '{}' > results/study.json"
+    python.write_text(f'#!/bin/bash\nif [[ $2 == zipfile ]]; then exec "{sys.executable}" "$@"; fi\n{shows}\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("bootstrap.measuring.PYTHON", str(python))
+    world.on("describe_step", lambda: on_the_primary(world, s3), None)
+    done = run("--images", "Test/", "--output", str(tmp_path / "emr"), "--", "--workers", "1")
+    assert "\nTest/Apple/0.jpg\nTest/Apple/1.jpg\n" in done.stdout
+    assert f"--scratch s3://{BUCKET}/benchmarks/scratch --output results --no-page --images Test --workers 1\n" in done.stdout
+    assert done.exit_code == 1
+    assert "is no result of python -m benchmarks" in done.stderr
+    assert (tmp_path / "emr" / "study.json").read_text() == "{}\n"
+    assert "there is nothing in" in run("--images", "Tset", "--output", str(tmp_path / "b")).stderr
 
 
 def test_code_that_was_tampered_with_does_not_run(world: World, s3: str, node: Path, tmp_path: Path) -> None:
