@@ -211,7 +211,6 @@ write_defaults() {
     mkdir -p "${DEFAULTS%/*}"
     {
         echo '# Made by the bootstrap script of the node. What ~/.config/fruits/fruits.toml and the one in the working folder say wins.'
-        echo "environment = \"venv://$prefix\""
         [[ -z $input ]] || echo "input = \"$input\""
         [[ -z $output ]] || echo "output = \"$output\""
     } >"$new"

@@ -241,7 +241,6 @@ def test_fresh_then_again_then_damaged_then_another_bundle(node: Node, bundle: B
     assert node.version() == "1.0"
     assert node.python("import sys; print(json.dumps([sys.prefix, sys.version_info[:2]]))") == ["/opt/fruits", [3, 11]]
     assert tomllib.loads((node.root.written / DEFAULTS).read_text()) == {
-        "environment": "venv:///opt/fruits",
         "input": "s3://fruits/Test",
         "output": "s3://fruits/Results",
     }

@@ -36,7 +36,7 @@ def test_a_whole_node_without_a_network(tmp_path: Path) -> None:
     results = tmp_path / "results"
     job = ("/opt/fruits/bin/python", "-m", "fruits", "--cluster", "local", "--backend", "dask", "--input", SAMPLE, "--output", results)
     # The script's defaults are for YARN.
-    ran = root.run(*job, under=ALONE, XDG_CONFIG_DIRS=str(tmp_path))
+    ran = root.run(*job, under=ALONE)
     assert ran.returncode == 0, ran.stderr
     told = json.loads((results / "report.json").read_text())
     assert (told["images"]["found"], told["images"]["featurized"]) == (335, 335)
