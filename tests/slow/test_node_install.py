@@ -35,7 +35,6 @@ def test_a_whole_node_without_a_network(tmp_path: Path) -> None:
 
     results = tmp_path / "results"
     job = ("/opt/fruits/bin/python", "-m", "fruits", "--cluster", "local", "--backend", "dask", "--input", SAMPLE, "--output", results)
-    # The script's defaults are for YARN.
     ran = root.run(*job, under=ALONE)
     assert ran.returncode == 0, ran.stderr
     told = json.loads((results / "report.json").read_text())
