@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.aws import Account, code_of
 from bootstrap.cost import groups
+from bootstrap.network import network_of
 from bootstrap.request import MANAGED_POLICY_TAG, check_release
 from bootstrap.settings import Settings
 from fruits.errors import BadArgument
@@ -38,15 +39,19 @@ def preflight(account: Account, settings: Settings, bucket: str, made: "Resource
         yield Check("region", settings.region, f"the account has not this one; it has {', '.join(sorted(known))}")
         return
     yield Check("region", settings.region)
-    release = _release(account, settings)
+    release, known_types = _release(account, settings), False
     yield release
     if release.advice is None:
         yield _applications(account, settings)
         types = _types(account, settings.release)
+        known_types = all(group.type in types for group in groups(settings))
         yield from _instances(settings, types)
         yield from _quotas(account, settings, types)
     yield _bucket(account, settings, bucket)
-    yield from _network(account, settings, made)
+    network = [*_network(account, settings, made)]
+    yield from network
+    if known_types and all(check.advice is None for check in network):
+        yield from _way_out(account, settings)
     if settings.access.way == "ssh":
         yield _key_pair(account, settings)
     if made:
@@ -189,6 +194,14 @@ def _network(account: Account, settings: Settings, made: "Resources | None") -> 
         if not code_of(refused).startswith(("InvalidVpcID", "InvalidSubnetID")):
             raise
         yield Check("network", refused.response["Error"]["Message"], "give a vpc and a subnet that there are")
+
+
+def _way_out(account: Account, settings: Settings) -> Iterator[Check]:
+    """Whether there is a subnet for such machines, of the kind that is asked."""
+    try:
+        network_of(account, settings, {})
+    except BadArgument as refused:
+        yield Check("network", refused.message, refused.advice)
 
 
 def _key_pair(account: Account, settings: Settings) -> Check:

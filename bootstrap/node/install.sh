@@ -9,7 +9,7 @@ umask 022 # EMR's hardened images have 027, and YARN's containers run as another
 
 readonly LOG=/var/log/fruits-bootstrap.log
 readonly DEFAULTS=/etc/xdg/fruits/fruits.toml
-readonly SPARK=/usr/lib/spark/python
+readonly SPARK=/usr/lib/spark
 readonly HADOOP=/etc/hadoop/conf
 readonly ATTEMPTS=8 # with up to 2, 4, 8 ... 128 s between them: four minutes at most
 readonly PATIENCE=3600 # seconds for another run of this script; EMR's own limit is about that
@@ -194,8 +194,9 @@ build() { # from the bundle in this folder, an environment in that
     }
     # EMR brings Spark after the bootstrap actions: looked for whenever Python starts. Nor does every shell there say where Hadoop is.
     cat >"$2/lib/python3.11/site-packages/cluster.pth" <<END
-$SPARK
-import glob, sys; sys.path.extend(glob.glob('$SPARK/lib/py4j-*-src.zip'))
+$SPARK/python
+import glob, sys; sys.path.extend(glob.glob('$SPARK/python/lib/py4j-*-src.zip'))
+import os; os.path.isdir('$SPARK/jars') and os.environ.setdefault('SPARK_HOME', '$SPARK')
 import os; os.path.isfile('$HADOOP/yarn-site.xml') and os.environ.setdefault('HADOOP_CONF_DIR', '$HADOOP')
 END
     cp "$1/models.sha256" "$2"

@@ -481,19 +481,22 @@ def test_every_user_finds_spark_and_hadoop_that_come_later(node: Node, bundle: B
     assert node.root.run(*strictly, *node.command(bundle.folder, bundle.sums), path=node.path, **node.environment).returncode == 0
     look = (
         "import os\nfrom importlib.util import find_spec\n"
-        "print(json.dumps([os.environ.get('HADOOP_CONF_DIR'), *(bool(find_spec(name)) for name in ('pyspark', 'py4j'))]))"
+        "told = [os.environ.get(name) for name in ('HADOOP_CONF_DIR', 'SPARK_HOME')]\n"
+        "print(json.dumps([*told, *(bool(find_spec(name)) for name in ('pyspark', 'py4j'))]))"
     )
-    assert node.python(look) == [None, False, False]
+    assert node.python(look) == [None, None, False, False]
     for name in ("usr/lib/spark/python/pyspark/__init__.py", "etc/hadoop/conf/yarn-site.xml"):
         (node.root.written / name).parent.mkdir(parents=True)
         (node.root.written / name).touch()
-    (node.root.written / "usr/lib/spark/python/lib").mkdir()
+    for name in ("python/lib", "jars"):
+        (node.root.written / "usr/lib/spark" / name).mkdir()
     with zipfile.ZipFile(node.root.written / "usr/lib/spark/python/lib/py4j-0.10.9.7-src.zip", "w") as made:
         made.writestr("py4j/__init__.py", "")
-    assert node.python(look) == ["/etc/hadoop/conf", True, True]
+    there = ["/etc/hadoop/conf", "/usr/lib/spark", True, True]
+    assert node.python(look) == there
     assert node.python(look, "env", "HADOOP_CONF_DIR=/elsewhere")[0] == "/elsewhere"
     look += f"; open('/{DEFAULTS}').close(); open('/opt/fruits/READY').close()"
-    assert node.python(look, "runuser", "-u", "nobody", "--") == ["/etc/hadoop/conf", True, True]
+    assert node.python(look, "runuser", "-u", "nobody", "--") == there
 
 
 @pytest.fixture

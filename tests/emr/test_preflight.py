@@ -1,5 +1,6 @@
 """What cannot be made is told before anything is: wrong values of each kind, in an account of moto's."""
 
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ from bootstrap.request import Resources
 from bootstrap.settings import read_settings
 from fruits.errors import BadArgument
 
+from . import stacks
 from .accounts import QUOTAS, completed
 
 REGION = "eu-west-3"
@@ -19,9 +21,11 @@ BUCKET = "fruits-123456789012-eu-west-3"
 
 
 @pytest.fixture(autouse=True)
-def account(aws: None, monkeypatch: pytest.MonkeyPatch) -> Account:  # noqa: ARG001
+def account(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:  # noqa: ARG001
     completed(monkeypatch)
-    return Account(REGION)
+    account = Account(REGION)
+    stacks.completed(monkeypatch, tmp_path, account)
+    return account
 
 
 def checked(made: Resources | None = None, **given: Any) -> dict[str, Check]:
@@ -108,6 +112,15 @@ def test_a_region_without_a_default_vpc() -> None:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
     ec2.delete_vpc(VpcId=vpc["VpcId"])
     assert "no default one" in failed(checked())["VPC"].found
+
+
+def test_a_vpc_whose_subnets_have_no_way_out(account: Account) -> None:
+    (vpc,) = account.ec2.describe_vpcs()["Vpcs"]
+    (table,) = account.ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["RouteTables"]
+    account.ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+    wrong = failed(checked())["network"]
+    assert "no subnet with public addresses and a route to an internet gateway" in wrong.found
+    assert not failed(checked(network={"private": True}))
 
 
 def test_a_subnet_of_another_vpc() -> None:
