@@ -6,7 +6,7 @@ each instance, on Spot too. S3: a GET an image, a PUT a file of results, a LIST 
 
 from dataclasses import dataclass, field
 
-from benchmarks.prices import Price, Prices
+from benchmarks.prices import Asked, Price, Prices
 
 MINIMUM_SECONDS = 60.0
 LISTED = 1000  # names in an answer of S3
@@ -57,23 +57,13 @@ class Cost:
 
 def cost_of(prices: Prices, region: str, cluster: Cluster, usage: Usage) -> Cost:
     parts: dict[str, float] = {}
-    unknown: list[str] = []
-    assumed: list[str] = []
-
-    def price(item: str) -> Price | None:
-        found = prices.find(region, item)
-        if found is None:
-            unknown.append(item)
-        elif found.assumed:
-            assumed.append(found.assumed)
-        return found
-
+    price = Asked(prices, region)
     machine = price(cluster.instance)
     fee = price(f"emr fee {cluster.instance}") if cluster.emr else None
     for what, seconds in _billed(usage).items():
         if machine:
             hourly = machine.usd if cluster.emr else 0.0
-            parts[f"EC2, {what}"] = seconds / HOUR * (hourly + cluster.nodes * _worker_hour(machine, cluster, unknown))
+            parts[f"EC2, {what}"] = seconds / HOUR * (hourly + cluster.nodes * _worker_hour(machine, cluster, price.unknown))
         if fee:
             parts[f"EMR fee, {what}"] = seconds / HOUR * fee.usd * (cluster.nodes + 1)
     for item, count, per in (
@@ -83,7 +73,7 @@ def cost_of(prices: Prices, region: str, cluster: Cluster, usage: Usage) -> Cost
     ):
         if found := price(item):
             parts[_S3[item]] = count / per * found.usd
-    return Cost(parts, sorted(set(unknown)), sorted(set(assumed)))
+    return Cost(parts, sorted(price.unknown), sorted(price.assumed))
 
 
 _S3 = {"s3 get": "S3, reading images", "s3 put": "S3, writing and listing", "s3 standard storage": "S3, results for a month"}
@@ -95,10 +85,10 @@ def _billed(usage: Usage) -> dict[str, float]:
     return {"start": usage.start_seconds, "run": whole - usage.start_seconds}
 
 
-def _worker_hour(machine: Price, cluster: Cluster, unknown: list[str]) -> float:
+def _worker_hour(machine: Price, cluster: Cluster, unknown: set[str]) -> float:
     if not cluster.spot:
         return machine.usd
     if machine.spot is None:
-        unknown.append(f"{machine.item} on Spot")
+        unknown.add(f"{machine.item} on Spot")
         return 0.0
     return sum(machine.spot) / 2

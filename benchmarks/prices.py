@@ -49,6 +49,23 @@ class Prices:
         return Price(**{**vars(other), "assumed": f"{item}: the price of {other.region}, for none was found of {region}"})
 
 
+class Asked:
+    """A region's prices as they are asked for. `unknown`: items that have none; `assumed`: what stood in for one."""
+
+    def __init__(self, prices: Prices, region: str) -> None:
+        self._prices, self._region = prices, region
+        self.unknown: set[str] = set()
+        self.assumed: set[str] = set()
+
+    def __call__(self, item: str) -> Price | None:
+        found = self._prices.find(self._region, item)
+        if found is None:
+            self.unknown.add(item)
+        elif found.assumed:
+            self.assumed.add(found.assumed)
+        return found
+
+
 def read_prices(path: Path = TABLE) -> Prices:
     """Raises `BadArgument` for what is no such table, with the line."""
     try:

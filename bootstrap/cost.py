@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.costs import Cluster, Cost
-from benchmarks.prices import Price, Prices
+from benchmarks.prices import Asked, Prices
 from bootstrap.settings import Settings
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -36,27 +36,18 @@ def groups(settings: Settings) -> list[Group]:
 def hourly(of: Sequence[Group], region: str, prices: Prices, private: bool = False) -> Cost:
     """Of an hour. Spot counts as the middle of what was seen."""
     parts: dict[str, float] = {}
-    unknown = {UNPRICED[0]} if private else set(UNPRICED)
-    assumed: set[str] = set()
-
-    def price(item: str) -> Price | None:
-        found = prices.find(region, item)
-        if found is None:
-            unknown.add(item)
-        elif found.assumed:
-            assumed.add(found.assumed)
-        return found
-
+    price = Asked(prices, region)
+    price.unknown |= {UNPRICED[0]} if private else set(UNPRICED)
     for group in of:
         if machine := price(group.type):
             if group.spot and machine.spot is None:
-                unknown.add(f"{group.type} on Spot")
+                price.unknown.add(f"{group.type} on Spot")
             else:
                 each = sum(machine.spot) / 2 if group.spot and machine.spot else machine.usd
                 parts[f"EC2, {group.count} {group.role}{' on Spot' if group.spot else ''}"] = group.count * each
         if fee := price(f"emr fee {group.type}"):
             parts["EMR fee"] = parts.get("EMR fee", 0.0) + group.count * fee.usd
-    return Cost(parts, sorted(unknown), sorted(assumed))
+    return Cost(parts, sorted(price.unknown), sorted(price.assumed))
 
 
 @dataclass(frozen=True)
