@@ -88,12 +88,14 @@ class S3Folder:
                 raise
 
     def write(self, key: str, data: bytes | Path, _draft: str = "") -> None:
-        """`data`: the bytes, or the local file that holds them. S3 shows an object when it is complete, so that there is no draft."""
+        """`data`: the bytes, or the local file that holds them. S3 shows an object when it is complete, so there is no draft. A page is
+        told to be one, so that a browser shows it."""
+        kind = {"ContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}
         with _as_os_errors(self._url):
             if isinstance(data, Path):
-                self._client.put_file(str(data), self._path(key))
+                self._client.put_file(str(data), self._path(key), **kind)
             else:
-                self._client.pipe_file(self._path(key), data)
+                self._client.pipe_file(self._path(key), data, **kind)
 
     def write_new(self, key: str, data: bytes) -> None:
         """`FileExistsError` where there is one: S3 looks at If-None-Match."""

@@ -58,6 +58,7 @@ def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], t
     validated = cli("validate", f"s3://{bucket}/Results", cwd=tmp_path, **environment)
     assert (validated.returncode, validated.stdout) == (0, f"s3://{bucket}/Results: valid\n")
     assert "nothing to do" in cli(*arguments, cwd=tmp_path, **environment).stdout
+    assert fs.info(f"{bucket}/Results/report.html")["ContentType"] == "text/html; charset=utf-8"  # shown by a browser, not saved
     told = fs.cat(f"{bucket}/Results/report.json").decode() + ended.stdout + ended.stderr
     assert not [value for value in s3.KEYS.values() if value in told]
 
