@@ -2,7 +2,7 @@
 
 T(N, w) = start of the cluster + start of the engine + sum over stages of (fixed + N x marginal cost of the stage / speed-up(w)).
 The fixed and marginal parts of each stage are fitted to the study's runs. Stages of the workers (featurize, fit, project) are divided
-among them, those of the driver (list, export) are not.
+among them, those of the driver (list, export) are not. The page is no part of the fit: what it takes ends growing at `PAGE_IMAGES`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,8 @@ EC2_START_SECONDS = 60.0  # an assumption: to boot, and to fetch what is install
 IMAGES_A_CHUNK = 2048  # fruits.plan.MAX_IMAGES, which every run of such a size reaches
 FILES_A_CHUNK = 3  # features, marker, pca
 DRIVER_BYTES_AN_IMAGE = 222.0  # `benchmarks speed --only planning`: of ten million paths
+# Of a page with 25,000 images and 200 components, which are the most on one: 2 cores, Intel Xeon, 2026-11-26. Fewer count in proportion.
+PAGE_IMAGES, PAGE_SECONDS = 25_000, 12.8
 BYTES_AN_IMAGE = (1280 + 200) * 4 + 100
 
 
@@ -64,6 +66,7 @@ class Assumptions:
         yield f"a vCPU is {self.core:g} times as fast as a core of the machine that measured"
         yield f"an EMR cluster is ready after {self.emr_start / 60:g} minutes, a machine by itself after {self.ec2_start:g} s"
         yield f"S3 answers {S3_GETS:g} GETs a second and prefix, over {self.prefixes} of which the images are spread"
+        yield f"the page of a run takes the driver {PAGE_SECONDS:g} s, for {PAGE_IMAGES:,} images or more"
         for name, share in self.serial.items():
             yield f"{share:.2%} of what {name} does on workers gets no faster with more of them"
         if not self.serial:
@@ -112,7 +115,7 @@ def engines(study: Mapping[str, Any]) -> list[Engine]:
         if not runs:
             raise NotEnough(f"every run of {name} with {workers} workers failed")
         images = [run["images"] for run in runs]
-        stages = {stage: fit_time(images, [run["stages"][stage] for run in runs]) for stage in runs[0]["stages"]}
+        stages = {stage: fit_time(images, [run["stages"][stage] for run in runs]) for stage in runs[0]["stages"] if stage != "page"}
         found.append(Engine(name, workers, (start.median, start.low, start.high), stages))
     return found
 
@@ -120,8 +123,8 @@ def engines(study: Mapping[str, Any]) -> list[Engine]:
 def projected(engine: Engine, cluster: Cluster, images: int, prices: Prices, region: str, assume: Assumptions) -> Projected:
     instance = INSTANCES[cluster.instance]
     workers = cluster.nodes * instance.cores
-    seconds = least = most = 0.0
-    limits: dict[str, float] = {"computing": 0.0, "the driver's own stages": 0.0}
+    seconds = least = most = PAGE_SECONDS * min(1.0, images / PAGE_IMAGES) / assume.core
+    limits: dict[str, float] = {"computing": 0.0, "the driver's own stages": seconds}
     for stage, fit in engine.stages.items():
         shared = stage in OF_WORKERS
         factor = _shared(engine, workers, assume) if shared else 1.0

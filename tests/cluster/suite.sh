@@ -4,6 +4,9 @@
 # `some-conformance`: what depends on where work is done and where files are; the others are the same on one machine.
 # Anything else is what it tells pytest.
 set -uo pipefail
+# One process has Dask's session, whose skein has threads of gRPC, and then starts Spark's JVM by fork: gRPC's handlers of a fork have ended
+# that child before it was Java.
+export GRPC_ENABLE_FORK_SUPPORT=0
 python=$1
 shift
 

@@ -52,7 +52,7 @@ def test_a_cluster_of_five_nodes(dask: Engine, prices: Prices) -> None:
     """20 workers take a tenth of what two take; listing and export take as long as before."""
     done = projected(dask, Cluster("m5.xlarge", 5), 1_000_000, prices, "us-east-1", NO_WAIT)
     computing = 1_000_000 * (0.005 + 0.001 + 0.0001) / 10
-    driver = 1_000_000 * (1e-5 + 2e-4)
+    driver = 1_000_000 * (1e-5 + 2e-4) + 12.8  # of which the page
     assert done.seconds == pytest.approx(3.0 + 3.8 + computing + driver, rel=1e-4)
     assert done.limits == pytest.approx(
         {"computing": computing, "the driver's own stages": driver, "requests to S3": 1_000_000 / 5500}, rel=1e-4
@@ -63,11 +63,25 @@ def test_a_cluster_of_five_nodes(dask: Engine, prices: Prices) -> None:
     assert done.cost.parts["EMR fee, run"] == pytest.approx(done.seconds / 3600 * 6 * 0.048, rel=1e-6)
 
 
+def test_the_page_ends_growing_where_its_map_does(dask: Engine, prices: Prices) -> None:
+    """25,000 images are the most on a page, whatever a study of fewer says of one."""
+    with_page = study()
+    for run in with_page["runs"]:
+        run["stages"]["page"] = 0.3 + 1e-3 * run["images"]
+    (engine, _) = engines(with_page)
+    for images in (10_000, 25_000, 10_000_000):
+        cluster = Cluster("m5.xlarge", 5)
+        paged = projected(engine, cluster, images, prices, "us-east-1", NO_WAIT)
+        assert paged.seconds == pytest.approx(projected(dask, cluster, images, prices, "us-east-1", NO_WAIT).seconds)
+        without = 3.0 + 3.8 + images * (1e-5 + 2e-4 + (0.005 + 0.001 + 0.0001) / 10)
+        assert paged.seconds - without == pytest.approx(12.8 * min(1.0, images / 25_000), rel=1e-2)
+
+
 def test_what_saturates_first_changes_with_the_nodes(dask: Engine, prices: Prices) -> None:
-    """At 1,000 nodes computing takes 3 s of a million images, S3's limit of one prefix 182 s, the driver's CSV 210 s."""
+    """At 1,000 nodes computing takes 3 s of a million images, S3's limit of one prefix 182 s, the driver's CSV 210 s and its page 13 s."""
     many = projected(dask, Cluster("m5.xlarge", 1000), 1_000_000, prices, "us-east-1", NO_WAIT)
     assert many.saturated == "the driver's own stages"
-    assert many.seconds == pytest.approx(3.0 + 3.8 + 1_000_000 / 5500 + 210, rel=1e-4)
+    assert many.seconds == pytest.approx(3.0 + 3.8 + 1_000_000 / 5500 + 210 + 12.8, rel=1e-4)
     spread = projected(dask, Cluster("m5.xlarge", 1000), 1_000_000, prices, "us-east-1", Assumptions(prefixes=100))
     assert spread.seconds < many.seconds - 150
 
