@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cluster.places import Place
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,7 @@ def content(file: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--workers", "1", "--sizes", "4,8", "--pca", "moments")
     found = content(tmp_path / "r" / "study.json")
@@ -37,6 +40,7 @@ def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
     assert "a YARN cluster" in (tmp_path / "r" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_workers_that_sleep(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--core", "sleep", "--workers", "1,2")
     points = content(tmp_path / "r" / "plane.json")["points"]
