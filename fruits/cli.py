@@ -310,7 +310,7 @@ def report(results: str) -> None:
         click.echo(f"{results}/{page.name}: {page.bytes / 1e6:.1f} MB")
         return 0
 
-    guarded(work)
+    guarded(work, "the same command makes the page again")
 
 
 @main.command()
@@ -528,7 +528,9 @@ def _opening(prepared: "Prepared") -> list[str]:
 
 
 def _show_complete(report: "RunReport") -> None:
-    click.echo(f"nothing to do: {report.backend['name']} completed {report.job['output']} on {report.finished} (--fresh starts over)")
+    output = report.job["output"]
+    line = f"nothing to do: {report.backend['name']} completed {output} on {report.finished} (--fresh starts over)"
+    click.echo(line if report.page else f"{line}; no page yet: python -m fruits report {output}")
 
 
 def _names(ctx: click.RichContext, parameters: list[str]) -> str:

@@ -64,14 +64,18 @@ class Completed:
                 yield waiting()
 
     def _block(self, file: Entry) -> "Block":
-        name = file[0]
-        try:
-            rows = schemas.read(self.folder, name)
-            if not rows.schema.equals(schemas.PCA):
-                raise ValueError("it has other columns than pca_features have")
-            vectors = schemas.matrix(rows["pca_features"])
-            if vectors.shape[1] != (k := len(self.projection.explained)):
-                raise ValueError(f"vectors of {vectors.shape[1]} numbers, the projection makes {k}")
-        except (OSError, ValueError) as fault:  # pyarrow's own are ValueErrors
-            raise BadArgument(f"{self.folder.path(name)} cannot be used: {fault}", MEND) from fault
-        return rows, vectors
+        return read_pca(self.folder, file[0], len(self.projection.explained))
+
+
+def read_pca(folder: Folder, name: str, k: int) -> "Block":
+    """A file of pca_features of so many components; raises `BadArgument` where it is missing or damaged."""
+    try:
+        rows = schemas.read(folder, name)
+        if not rows.schema.equals(schemas.PCA):
+            raise ValueError("it has other columns than pca_features have")
+        vectors = schemas.matrix(rows["pca_features"])
+        if vectors.shape[1] != k:
+            raise ValueError(f"vectors of {vectors.shape[1]} numbers, the projection makes {k}")
+    except (OSError, ValueError) as fault:  # pyarrow's own are ValueErrors
+        raise BadArgument(f"{folder.path(name)} cannot be used: {fault}", MEND) from fault
+    return rows, vectors

@@ -65,9 +65,11 @@ class Holder:
 
 
 class Lease:
-    def __init__(self, folder: Folder, backend: str, note: Callable[[str], None]) -> None:
-        """`note` is told why it takes time."""
-        self._folder, self._note = folder, note
+    def __init__(
+        self, folder: Folder, backend: str, note: Callable[[str], None], advice: str = "wait until it has ended, or give another --output"
+    ) -> None:
+        """`note` is told why it takes time; `advice`: what to do while another has it."""
+        self._folder, self._note, self._advice = folder, note, advice
         self._holder = Holder(
             secrets.token_hex(8), _user(), socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()), backend, now()
         )
@@ -146,9 +148,7 @@ class Lease:
     def _in_use(self, number: int, content: bytes) -> OutputInUse:
         if not number:
             return OutputInUse(f"another run on {self._folder.url} has just ended", "run this again: there may be less to do")
-        return OutputInUse(
-            f"{self._folder.url} is in use by {_parsed(content) or 'another run'}", "wait until it has ended, or give another --output"
-        )
+        return OutputInUse(f"{self._folder.url} is in use by {_parsed(content) or 'another run'}", self._advice)
 
     def _create(self, number: int) -> bool:
         """Whether the lease of that number is ours now."""

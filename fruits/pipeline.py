@@ -29,16 +29,17 @@ from fruits.manifest import find_images
 from fruits.marker import ChunkDone
 from fruits.model import FEATURES, check_installed, check_processor
 from fruits.observer import Advance, Nobody, Observer
-from fruits.page.make import write_page
+from fruits.page.make import page_of, write_again
 from fruits.pca import Projection, Spread
 from fruits.plan import CARRIED, Chunk, cut, write_plan
 from fruits.project import ProjectTask, project_chunk
-from fruits.report import STAGES, Captured, ImageCounts, RunReport, Stage, WorkerShare, now
+from fruits.report import PAGE, STAGES, Captured, ImageCounts, RunReport, Stage, WorkerShare, now, read_report
 from fruits.results import PROJECTION, PROJECTIONS, Results
 from fruits.storage import Folder, StoredFile
 from fruits.versions import check_nodes
 
 WITNESSES = 16  # images by which a worker finds out whether the input answers at all
+_NO_PAGE = (BadArgument, OSError, MemoryError, ValueError)  # what making the page may raise (Arrow's and numpy's own are ValueErrors)
 
 
 def run(job: Job, *, session: Any = None, observer: Observer | None = None) -> RunReport:
@@ -237,7 +238,7 @@ class _Run:
         for folder in ready.listing.linked_folders:
             self._note(f"linked folder not followed: {folder}")
         if ready.complete is not None:
-            return ready.complete
+            return self._with_page(ready.complete)
         for count, what, names in (
             (ready.reuse.vanished, "vanished since an earlier run, and leave the results", ready.reuse.vanished_names),
             (ready.reuse.why.get(reuse.CHANGED, 0), "changed since an earlier run, and are done again", ready.reuse.changed_names),
@@ -290,15 +291,39 @@ class _Run:
             started=started,
             finished=now(),
             files=files,
-            notes=self.notes,
+            notes=[*self.notes],
             linked_folders=ready.listing.linked_folders,
             captured=self.captured,
         )
         with self._stage("page", counts.featurized):
-            page = write_page(ready.results.folder, report)
-        report = replace(report, stages=self._stages(), finished=now(), files=[*files, page])
+            files = [*files, *self._page(report)]
+        report = replace(report, stages=self._stages(), finished=now(), files=files, notes=self.notes)
         ready.results.publish(report, [chunk.chunk for chunk in done])
         return report
+
+    def _page(self, report: RunReport) -> list[StoredFile]:
+        """Writes the page. Where that fails the results are whole without it, and a note says why."""
+        results = self.prepared.results
+        try:
+            page = page_of(results.folder, report)
+            results.lease.check()
+            return [results.folder.write(PAGE, page)]
+        except _NO_PAGE as fault:
+            self._note(_no_page(fault))
+            return []
+
+    def _with_page(self, complete: RunReport) -> RunReport:
+        """The report where nothing is to be done, after its page was made again, if that is not what was written."""
+        folder = self.prepared.results.folder
+        try:
+            if complete.page is None or folder.holds_intact(complete.page):
+                return complete
+            self.observer.note(f"{PAGE} is missing, or not what was written: it is made again")
+            write_again(folder.url, self.observer.note)
+        except _NO_PAGE as fault:
+            self.observer.note(_no_page(fault))
+            return complete
+        return read_report(folder.url)
 
     def _stages(self) -> list[Stage]:
         """Those that have ended, in the order of the report."""
@@ -490,6 +515,16 @@ class _Run:
                 files.append(folder.write(PROJECTION, projection.npz))
             files.append(export.write_rejected(folder, [chunk.rejects for chunk in done if chunk.rejects]))
         return files
+
+
+def _no_page(fault: BaseException) -> str:
+    if isinstance(fault, BadArgument):
+        why = fault.message
+    elif isinstance(fault, MemoryError):
+        why = "too little memory"
+    else:
+        why = str(fault)
+    return f"no page: {why}; python -m fruits report makes it"
 
 
 def _in_words(task: FeaturizeTask, pending: pa.Table, cuts: list[int], number: int) -> str:

@@ -11,6 +11,7 @@ from fruits.storage import WORK, Folder, StoredFile
 from fruits.versions import versions
 
 REPORT = "report.json"
+PAGE = "report.html"
 SCHEMA_VERSION = 1
 # The order in which stages are reported. The listing runs before the session is opened, so that bad input is refused first.
 STAGES = ("start", "list", "featurize", "fit", "project", "export", "page")
@@ -132,6 +133,11 @@ class RunReport:
         content["captured"] = Captured(**content["captured"]) if content.get("captured") else None
         content["files"] = [StoredFile(**file) for file in content["files"]]
         return RunReport(**content)
+
+    @property
+    def page(self) -> StoredFile | None:
+        """None where an earlier version wrote the results, or it could not be made."""
+        return next((file for file in self.files if file.name == PAGE), None)
 
     def files_in(self, folder: str) -> Iterator[StoredFile]:
         """The results' files in that folder, in the order of their first image."""

@@ -16,7 +16,7 @@ from fruits.marker import MARKERS, REJECTS, marker_name
 from fruits.moments import MOMENTS
 from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
-from fruits.report import REPORT, RunReport
+from fruits.report import PAGE, REPORT, RunReport
 from fruits.storage import WORK, Folder, check_writable, is_draft
 
 IDENTITY = f"{WORK}/run.json"  # of which features the chunks are
@@ -25,7 +25,6 @@ PROJECTIONS = f"{WORK}/projections"
 CSV = "results.csv"
 REJECTED = "rejected.parquet"
 PROJECTION = "projection.npz"
-PAGE = "report.html"
 # Where nothing but this program's files can be, so that what no report names may be removed.
 OWN_FOLDERS = (FEATURES_FOLDER, PCA_FOLDER, MARKERS, REJECTS, PROJECTIONS, MOMENTS)
 
@@ -127,11 +126,11 @@ class Results:
             return None
 
     def complete(self, fingerprints: dict[str, str]) -> RunReport | None:
-        """The standing report, if it is of these fingerprints and everything that it names is intact."""
+        """The standing report, if it is of these fingerprints and what it names is intact; but for the page, which others make again."""
         report = self.earlier()
-        if report is None or report.fingerprint != fingerprints or not all(self.folder.holds_intact(file) for file in report.files):
+        if report is None or report.fingerprint != fingerprints:
             return None
-        return report
+        return report if all(self.folder.holds_intact(file) for file in report.files if file.name != PAGE) else None
 
     def publish(self, report: RunReport, chunks: Collection[str]) -> None:
         """Replaces the report. Before that goes what neither the old nor the new one names, after that what only the old one named."""
@@ -143,8 +142,8 @@ class Results:
         self.folder.write(REPORT, report.to_json().encode())
         self._remove_plans()
         self._sweep(new)
-        for name in (CSV, PROJECTION):
-            if name not in new:
+        for name in self.folder.names(""):
+            if name in (CSV, PROJECTION, PAGE) and name not in new:
                 self.folder.remove(name)
 
     def _remove_plans(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from fruits import schemas
+from fruits.completed import read_pca
 from fruits.project import PCA_FOLDER
 from fruits.report import RunReport
 from fruits.storage import Folder, StoredFile
@@ -36,14 +37,15 @@ class Sampled:
 def sampled(folder: Folder, report: RunReport, most: int) -> Sampled:
     """All rows of pca_features, or at most so many: of each file that is read an equal share of its rows, drawn with `SEED`.
 
-    Files hold rows in the order of their paths, so that every label has its share, as far as its files are read.
+    Files hold rows in the order of their paths, so that every label has its share, as far as its files are read. Raises `BadArgument` for a
+    file that is missing or damaged.
     """
     files, total = list(report.files_in(PCA_FOLDER)), report.images.featurized
     chosen = files if total <= most else _spaced(files)
     share = min(1.0, most / total * sum(file.bytes for file in files) / max(1, sum(file.bytes for file in chosen)))
     random, seen, taken, parts = np.random.default_rng(SEED), 0, 0, []
     for file in chosen:
-        rows = schemas.read(folder, file.name)
+        rows, _ = read_pca(folder, file.name, len(report.explained_variance))
         seen += rows.num_rows
         count = min(int(seen * share) if share < 1 else seen, most) - taken
         if count < rows.num_rows:

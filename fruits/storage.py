@@ -278,7 +278,7 @@ class Folder:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(0)
                 return size == stored.bytes and hashlib.file_digest(file, "sha256").hexdigest() == stored.sha256
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             return False
 
 

@@ -23,6 +23,8 @@ _SHOWN = 10  # paths of each reason
 def show(report: RunReport, console: Console) -> None:
     output = report.job["output"]
     console.print(Group(_facts(report), "", _stages(report), "", Text(f"results in {output}", "bold")), soft_wrap=True)
+    if report.page:
+        console.print(Text(f"the page: {output}/{report.page.name}"), soft_wrap=True)
 
 
 def show_plan(plan: dict[str, Any], console: Console) -> None:

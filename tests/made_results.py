@@ -1,4 +1,4 @@
-"""A results folder that no run wrote, by the public layout (README, "What you get"), without `fruits`."""
+"""A results folder that no run wrote, by the public layout (docs/outputs.md), without `fruits`."""
 
 import hashlib
 import json
@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 VECTOR = pa.list_(pa.field("element", pa.float32(), nullable=False))
+COLUMNS = {"path": pa.string(), "label": pa.string(), "pca_features": VECTOR}
+SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in COLUMNS.items()])
 
 
 def write(folder: Path, paths: Sequence[str], labels: Sequence[str], vectors: np.ndarray, rows: int = 5000, **more: Any) -> Path:
@@ -22,7 +24,7 @@ def write(folder: Path, paths: Sequence[str], labels: Sequence[str], vectors: np
         columns = [pa.array(values[start : start + rows]) for values in (list(paths), list(labels))]
         vector = pa.array(list(vectors[start : start + rows].astype(np.float32)), VECTOR)
         file = folder / "pca" / f"{part:03}.parquet"
-        pq.write_table(pa.table([*columns, vector], names=["path", "label", "pca_features"]), file)
+        pq.write_table(pa.table([*columns, vector], schema=SCHEMA), file)
         data = file.read_bytes()
         files.append({"name": f"pca/{file.name}", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
     k = vectors.shape[1]

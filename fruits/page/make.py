@@ -1,19 +1,20 @@
 """`report.html` of a results folder: at the end of a run, and again from the folder alone."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fruits.errors import BadArgument, RunFailed
 from fruits.images import Input
 from fruits.lease import Lease
 from fruits.neighbours import Neighbours, nearest
 from fruits.page.render import render
 from fruits.quality import Quality, judge
-from fruits.report import REPORT, RunReport, read_report
-from fruits.results import PAGE
+from fruits.report import PAGE, REPORT, RunReport, read_report
 from fruits.sampled import SEED, Sampled, sampled
-from fruits.storage import Folder, StoredFile, normalized
+from fruits.storage import WORK, Folder, StoredFile, normalized
 from fruits.thumbnails import MOST as MOST_THUMBNAILS
 from fruits.thumbnails import Sheet, sheet
 
@@ -35,29 +36,40 @@ class Shown:
     thumbnails: Sheet
 
 
-def write_page(folder: Folder, report: RunReport) -> StoredFile:
-    """Makes the page of a report and of the files that it names."""
+def page_of(folder: Folder, report: RunReport) -> bytes:
+    """The page of a report and of the files that it names; raises `BadArgument` where one of these cannot be used."""
     shown = None if report.job["features_only"] else _shown(folder, report)
-    return folder.write(PAGE, render(report, shown).encode())
+    return render(report, shown).encode()
 
 
 def write_again(results: str, note: Callable[[str], None]) -> StoredFile:
     """Makes the page of a results folder anew, and the report that names it; `note` is told why it takes time.
 
-    Raises `BadArgument` where there is no report, or the folder cannot be written, and `OutputInUse` while a run has it.
+    Raises `BadArgument` where there is no report, a file that it names cannot be used, or the folder cannot be written, `OutputInUse` while
+    a run has it, and `RunFailed` where memory is too little.
     """
     folder = Folder(normalized(results))
     read_report(folder.url)  # before a lease is written into a folder that is none of ours
-    lease = Lease(folder, "the page", note)
-    lease.acquire()
+    lease = Lease(folder, "the page", note, "wait until it has ended")
     try:
+        lease.acquire()
         report = read_report(folder.url)  # another run may have ended meanwhile
-        page = write_page(folder, report)
-        files = [*(file for file in report.files if file.name != PAGE), page]
+        made = page_of(folder, report)
         lease.check()
+        page = folder.write(PAGE, made)
+        files = [*(file for file in report.files if file.name != PAGE), page]
         folder.write(REPORT, replace(report, files=files).to_json().encode())
+    except OSError as failed:
+        raise BadArgument(
+            f"{failed.filename or folder.url} cannot be written: {failed.strerror or failed}",
+            "mend that, or copy the results to where you may write",
+        ) from failed
+    except MemoryError as failed:
+        raise RunFailed(f"memory is too little for the page of {folder.url}", "make it on a larger machine") from failed
     finally:
         lease.release()
+        with suppress(OSError):  # a folder where there was none, on a copy without it
+            folder.remove_if_empty(WORK)
     return page
 
 

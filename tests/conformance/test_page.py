@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Engine, cli, report
+from conftest import SAMPLE, Engine, cli, report
 from fruits.page.make import write_again
 from leases import holder, told
 
@@ -71,3 +71,50 @@ def test_it_is_refused_where_there_are_no_results_and_while_a_run_has_them(inpro
     assert ended.returncode == 2
     assert "is in use by a run of" in ended.stderr
     assert (tmp_path / "r" / "report.html").stat().st_mtime_ns == before
+
+
+@pytest.mark.local("alters a local folder")
+def test_a_run_whose_page_cannot_be_written_ends_well(inprocess: object, images: Path, tmp_path: Path) -> None:
+    """A folder is where the page belongs."""
+    engine, results = Engine("inprocess", inprocess), tmp_path / "r"
+    job = {"input": images, "output": results, "components": 3}
+    engine.run(**job)
+    (results / "report.html").unlink()
+    (results / "report.html").mkdir()
+    shutil.copy(sorted(SAMPLE.glob("*/*.jpg"))[-1], images / "one more.jpg")
+    done = engine.run(**job)
+    assert (results / "report.html").is_dir()
+    (note,) = [note for note in done.notes if note.startswith("no page: ")]
+    assert "Is a directory" in note
+    assert note.endswith("; python -m fruits report makes it")
+    assert note in report(results)["notes"]
+    assert done.images.featurized == 15
+    assert "report.html" not in {file["name"] for file in report(results)["files"]}
+    assert cli("validate", results).returncode == 0
+    refused = cli("report", results)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+    assert "cannot be written: Is a directory" in refused.stderr
+    (results / "report.html").rmdir()
+    assert cli("report", results).returncode == 0
+    assert cli("validate", results).returncode == 0
+
+
+@pytest.mark.local("alters a local folder")
+def test_where_the_page_alone_is_lost_or_altered_the_same_command_makes_it_again(tmp_path: Path) -> None:
+    results = tmp_path / "r"
+    arguments = ("--output", str(results), "--components", "3")
+    first = cli(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert f"the page: {results}/report.html\n" in first.stdout
+    page, content = (results / "report.html").read_bytes(), report(results)
+    for altered in (None, page[:-1]):
+        (results / "report.html").unlink() if altered is None else (results / "report.html").write_bytes(altered)
+        again = cli(*arguments)
+        assert "nothing to do" in again.stdout
+        assert "no page yet" not in again.stdout
+        assert "note: report.html is missing, or not what was written: it is made again" in again.stderr
+        assert (results / "report.html").read_bytes() == page
+        assert report(results) == content
+    content["files"] = [file for file in content["files"] if file["name"] != "report.html"]
+    (results / "report.json").write_text(json.dumps(content))
+    assert f"; no page yet: python -m fruits report {results}\n" in cli(*arguments).stdout

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SAMPLE, Engine, asked, report
+from conftest import SAMPLE, WITHOUT_OVERRIDE, Engine, asked, cli, report
 
 PHOTO = str(sorted(SAMPLE.glob("*/*.jpg"))[0])
-COMMANDS = {"similar": [PHOTO], "identify": [PHOTO], "export": ["app.tflite"]}
+OF_PROJECTION = {"similar": [PHOTO], "identify": [PHOTO], "export": ["app.tflite"]}  # they read projection.npz, so features alone won't do
+COMMANDS = {**OF_PROJECTION, "report": []}
 
 
 def emptied(results: Path) -> None:
@@ -38,6 +39,11 @@ def cut(name: str) -> Callable[[Path], None]:
         file.write_bytes(file.read_bytes()[:100])
 
     return cutting
+
+
+def listed(folder: Path) -> dict[Path, int]:
+    """Everything there, with the times of its last change."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 # What happened to the results, what is said of it, and what to do.
@@ -76,9 +82,11 @@ def test_results_that_cannot_be_looked_at(case: str, whole: Path, here: Path) ->
     happen, words, advice = BROKEN[case]
     results = Path(shutil.copytree(whole / "r", here / "results"))
     happen(results)
-    for command, arguments in COMMANDS.items():
+    for command, arguments in (OF_PROJECTION if "projection" in case else COMMANDS).items():
+        before = listed(results)
         ended = asked(command, "results", *arguments)
         assert ended.exit_code == 2, ended.stdout
+        assert listed(results) == before
         what, do = ended.stderr.splitlines()
         assert words.format(results=results) in what
         assert str(results) in what
@@ -86,7 +94,24 @@ def test_results_that_cannot_be_looked_at(case: str, whole: Path, here: Path) ->
     assert not (here / "app.tflite").exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_a_page_on_results_where_nobody_may_write_is_refused(whole: Path, here: Path) -> None:
+    """And a copy without `_fruits/` has no empty one afterwards."""
+    shutil.copytree(whole / "r", here / "results", ignore=shutil.ignore_patterns("_fruits"))
+    assert asked("report", "results").exit_code == 0
+    assert not (here / "results" / "_fruits").exists()
+    before = listed(here / "results")
+    for path in (here / "results", *(here / "results").rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    ended = cli("report", here / "results", under=WITHOUT_OVERRIDE)
+    assert ended.returncode == 2, ended.stderr
+    what, do = ended.stderr.splitlines()
+    assert str(here / "results") in what
+    assert "cannot be written: Permission denied" in what
+    assert "copy the results to where you may write" in do
+    assert listed(here / "results") == before
+
+
+@pytest.mark.parametrize("command", OF_PROJECTION)
 def test_features_alone_are_refused_with_what_to_do(command: str, whole: Path, here: Path) -> None:
     ended = asked(command, whole / "features", *COMMANDS[command])
     assert ended.exit_code == 2
@@ -169,3 +194,24 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing(command: str, loaded: str, s
     assert "Traceback" not in stderr
     assert stdout == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+
+
+def test_ctrl_c_leaves_the_page_that_was_there_and_no_lease(whole: Path, tmp_path: Path) -> None:
+    """While it reads results that name their files 3000 times."""
+    results = tmp_path / "results"
+    shutil.copytree(whole / "r", results)
+    content = report(results)
+    content["files"] += 3000 * [file for file in content["files"] if file["name"].startswith("pca/")]
+    (results / "report.json").write_text(json.dumps(content))
+    before = listed(results)
+    arguments = [sys.executable, "-m", "fruits", "report", str(results)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        while not list(results.glob("_fruits/lease-*.json")):
+            assert started.poll() is None
+            time.sleep(0.01)
+        started.send_signal(signal.SIGINT)
+        stdout, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130, stderr
+    assert stderr == "interrupted: the same command makes the page again\n"
+    assert stdout == ""
+    assert listed(results) == before
