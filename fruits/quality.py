@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The names of Fruits-360: 12_100.jpg, r_12_100.jpg, r2_12_100.jpg. A series is one turn of one fruit before the camera about one axis, and
 # the prefix, or that there is none, tells which.
-_FRAME = re.compile(r"(?P<series>(?:r\d*_)?)\d+_\d+\.\w+")
+_FRAME = re.compile(r"(?P<series>(?:r\d*_)?)\d{1,3}_100\.\w+")  # no wider: 20231126_101500.jpg is a phone's photo
 
 
 @dataclass(frozen=True)

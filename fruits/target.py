@@ -16,6 +16,8 @@ class Target:
     def at(url: str, ending: str) -> "Target":
         """Raises `BadArgument` where the name has another ending, so that no photo is replaced by mistake, or nothing can be written."""
         parent, _, name = normalized(url).rpartition("/")
+        if parent.endswith(":/"):
+            raise BadArgument(f"{url} names no file in a bucket or file system", f"give for example {parent}/{name}/file{ending}")
         if not name.endswith(ending) or name == ending:
             raise BadArgument(f"{url} does not end in {ending}", f"give for example {name.partition('.')[0] or 'file'}{ending}")
         target = Target(Folder(parent or "/"), name)

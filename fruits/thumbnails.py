@@ -85,6 +85,8 @@ class _Reading:
                     picture = thumbnail(data, self._where.max_pixels, SIDE)
             except Rejected as rejected:
                 self._note(number, str(rejected.reason))
+            except MemoryError:  # of this picture: the next may be smaller
+                self._note(number, "too little memory")
             except (OSError, BadArgument) as gone:  # the whole input: there is no more to be had
                 self._give_up(str(gone.strerror or gone) if isinstance(gone, OSError) else gone.message)
             else:

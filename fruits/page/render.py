@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from fruits.job import SAMPLE
 from fruits.neighbours import NONE
-from fruits.quality import Accuracy, Quality
+from fruits.quality import Accuracy, Odd, Quality
 from fruits.report import RunReport
 from fruits.sampled import SEED
 from fruits.thumbnails import COLUMNS, SIDE
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMPONENTS = 6  # of which two can be chosen for the map
 MARKS = (0.8, 0.9, 0.95)
 BARS = 40  # labels that are shown at once
+LABELS_MOST = 1000  # in a list or table: more weigh on the page and are read by nobody
 _NONE = 65_535  # the number of an image that there is not
 _STEPS = 65_535  # of a place on the map
 _BY_WORKERS = ("featurize", "fit", "project")
@@ -45,11 +46,11 @@ def render(report: RunReport, shown: "Shown | None") -> str:
         seconds=sum(stage.seconds for stage in _stages(report)),
         stages=[_stage(stage, report) for stage in _stages(report)],
         variance=_variance(report.explained_variance),
-        labels=_bars(report.labels),
+        labels=_bars(report.labels)[:LABELS_MOST],
         bars_shown=BARS,
         reasons=_bars(report.rejected_by_reason),
         provenance=_provenance(report),
-        parameters={name: value for name, value in report.job.items() if value not in (None, False, {}, [])},
+        parameters={name: value for name, value in report.job.items() if not (value is None or value is False or value in ({}, []))},
         workers=[(share, share.images / share.seconds if share.seconds else 0.0) for share in report.workers],
         map=None if shown is None else _map(report, shown),
         quality=None if shown is None or shown.quality is None else _quality(shown.quality, shown),
@@ -126,7 +127,8 @@ def _packed(numbers: "npt.NDArray[Any]") -> str:
 def _map(report: RunReport, shown: "Shown") -> dict[str, Any]:
     """What the script draws, and what is said beside it."""
     rows, sheet = shown.rows, shown.thumbnails
-    legend = sorted(report.labels.items(), key=lambda item: (-item[1], item[0]))
+    there = set(rows.labels)
+    legend = sorted(((label, count) for label, count in report.labels.items() if label in there), key=lambda item: (-item[1], item[0]))
     number = {label: at for at, (label, _) in enumerate(legend)}
     axes = rows.vectors[:, :COMPONENTS].T.astype(np.float64)
     low, high = axes.min(axis=1, keepdims=True), axes.max(axis=1, keepdims=True)
@@ -168,7 +170,14 @@ def _quality(quality: Quality, shown: "Shown") -> dict[str, Any]:
 
     return {
         "of": quality,
-        "worst_first": sorted(quality.labels, key=lambda one: (share(one.across), share(one.naive), one.label)),
+        "worst_first": sorted(quality.labels, key=lambda one: (share(one.across), share(one.naive), one.label))[:LABELS_MOST],
         "confused": [(pair, *map(image, pair.example)) for pair in quality.confused],
-        "odd": [(odd, image(odd.image)) for odd in quality.odd],
+        "odd": [(odd, image(odd.image), _times(odd)) for odd in quality.odd],
     }
+
+
+def _times(odd: Odd) -> str:
+    """Infinite where the image is the other's centre, or with one label, where what is usual is no distance at all."""
+    if np.isfinite(odd.times):
+        return f"{odd.times:.2f}"
+    return "the usual is 0" if odd.other is None else "equal to the other"

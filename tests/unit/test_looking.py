@@ -133,6 +133,7 @@ def test_features_alone_are_refused_with_what_to_do(command: str, whole: Path, h
         (["export", "r", "photo.jpg"], "photo.jpg does not end in .tflite"),
         (["export", "r", "folder.tflite"], "is a folder"),
         (["export", "r", ".tflite"], "does not end in .tflite"),
+        (["export", "r", "s3://app.tflite"], "s3://app.tflite names no file in a bucket"),
         (["--workers", "2", "similar", "r", PHOTO], "have no effect on the command similar"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

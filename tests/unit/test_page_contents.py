@@ -114,6 +114,48 @@ def test_it_says_what_was_done(tmp_path: Path) -> None:
         assert text in words["provenance"]
 
 
+def test_parameters_that_are_nought_are_told(tmp_path: Path) -> None:
+    job = {"input": "/in", "features_only": True, "projection": None, "max_rejected": 0.0, "fresh": False}
+    words = page(tmp_path, ["/in/A/a.jpg"], ["A"], [[0.0]], job=job, explained_variance=[]).sections["provenance"]
+    assert "max_rejected 0.0" in words
+    assert "fresh" not in words
+
+
+def test_of_very_many_labels_the_map_has_its_own_and_the_lists_a_thousand(tmp_path: Path) -> None:
+    """More than 16 bits can number."""
+    labels = {**{f"label {number:05}": 2 for number in range(70_000)}, "A": 3, "B": 1}
+    made_results.write(tmp_path / "r", ["/in/B/b.jpg", "/in/A/a.jpg"], ["B", "A"], np.array([[0.0], [1.0]]))
+    content = json.loads((tmp_path / "r" / "report.json").read_text())
+    (tmp_path / "r" / "report.json").write_text(json.dumps({**content, "labels": labels}))
+    write_again(str(tmp_path / "r"), print)
+    words = Words((tmp_path / "r" / "report.html").read_text())
+    assert words.data["labels"] == ["A", "B"]
+    assert np.frombuffer(base64.b64decode(words.data["label"]), "<u2").tolist() == [1, 0]
+    assert "69,002 labels more, with fewer images, are in report.json" in words.sections["labels"]
+    assert "label 00998" in words.sections["labels"]
+    assert "label 00999" not in words.sections["labels"]
+
+
+def test_of_very_many_labels_the_table_of_accuracy_has_the_thousand_lowest(tmp_path: Path) -> None:
+    labels = [f"label {number // 2:04}" for number in range(2010)]
+    paths = [f"/in/{label}/{number}.jpg" for number, label in enumerate(labels)]
+    places = [[float(number // 2)] for number in range(2010)]
+    places[0], places[2] = places[2], places[0]  # label 0000 and label 0001 are taken for one another
+    words = page(tmp_path, paths, labels, places).sections["quality"]
+    assert "The lowest first; 5 labels more do as well or better" in words
+    table = words.partition("Accuracy by label")[2]
+    assert table.index("label 0000") < table.index("label 0500")
+    assert "label 0999" in table
+    assert "label 1000" not in table
+
+
+def test_an_image_that_equals_the_centre_of_another_label_is_said_to(tmp_path: Path) -> None:
+    paths, labels = ["/in/A/a.jpg", "/in/A/b.jpg", "/in/B/c.jpg"], ["A", "A", "B"]
+    words = page(tmp_path, paths, labels, [[0.0, 0.0], [5.0, 0.0], [5.0, 0.0]]).sections["quality"]
+    assert "A/b.jpg A B equal to the other" in words
+    assert "inf" not in words
+
+
 def test_its_policy_allows_its_own_script_and_no_request(tmp_path: Path) -> None:
     page(tmp_path, ["/in/A/a.jpg", "/in/A/b.jpg"], ["A", "A"], np.eye(2))
     html = (tmp_path / "r" / "report.html").read_text()

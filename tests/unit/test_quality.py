@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+from conftest import SAMPLE
 from fruits.neighbours import nearest
 from fruits.quality import Accuracy, Quality, judge, series
 
@@ -105,12 +106,15 @@ def test_series_are_told_by_the_names_of_fruits_360_alone() -> None:
         "/A/r_x.jpg",
         "/A/IMG_1.jpg",
         "/A/IMG_2.jpg",
+        "/A/20231126_101500.jpg",  # a phone's, by the time
+        "/A/20231126_101502.jpg",
     ]
-    numbers, named = series(paths, ["A", "A", "A", "A", "B", "A", "A", "A"])
+    numbers, named = series(paths, ["A", "A", "A", "A", "B", "A", "A", "A", "A", "A"])
     assert named
     assert numbers[0] == numbers[1]
-    assert len(set(numbers.tolist())) == 7
-    assert series(["/A/IMG_1.jpg"], ["A"])[1] is False
+    assert len(set(numbers.tolist())) == 9
+    assert series(["/A/IMG_1.jpg", "/A/20231126_101500.jpg"], ["A", "A"])[1] is False
+    assert all(series([str(photo)], ["A"])[1] for photo in SAMPLE.glob("*/*.jpg"))
 
 
 def test_what_could_not_be_right_is_not_counted() -> None:
