@@ -108,7 +108,7 @@ def case(images: Path, paths: Sequence[str], labels: npt.NDArray[np.object_], ou
 
 
 def figures(cases: Sequence[Case]) -> dict[str, Any]:
-    """Over the folds, each photo counted once."""
+    """Over the folds, each photo as often as it was asked: twice in the first of two series, which the third fold asks again."""
     photos = np.array([one.known for one in cases])
     sure, right = np.concatenate([one.confidences for one in cases]), np.concatenate([one.right for one in cases])
     strange, foreign = (np.concatenate([getattr(one, what) for one in cases]) for what in ("strange", "foreign"))

@@ -5,14 +5,10 @@ from 0, the surest first; `confidences` float32 [n, 5] of these. To the FlatBuff
 metadata tools do: labels.txt, a name a line, and fruits.json. Interpreters do not see it, unzippers see nothing else.
 """
 
-import contextlib
 import io
 import json
-import os
-import sys
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +20,9 @@ from fruits.decode import Rejected
 from fruits.errors import BadArgument, RunFailed
 from fruits.graph import converted, featurizer
 from fruits.identifier import Identifier, identifier
-from fruits.model import PREPROCESSING, SIDE, check_installed, without_banner
+from fruits.model import BANNER, PREPROCESSING, SIDE, check_installed, stderr_held
 from fruits.query import Photos, check_model
+from fruits.sampled import sampled
 from fruits.storage import normalized
 
 if TYPE_CHECKING:
@@ -64,27 +61,9 @@ def app(results: str, threshold: float, note: Callable[[str], None]) -> App:
         if len(label.splitlines()) > 1:
             raise BadArgument(f"the label {label!r} has a line break, and {LABELS} has a label a line", "rename its folder, and run again")
     note("TensorFlow converts the network: some 20 s")
-    with _silent():
+    with stderr_held(but=b""):
         model = _converted(completed, known)
     return App(_with_files(model, completed, known, threshold), len(known.labels), checked(completed, model))
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """What TensorFlow says of itself, in C++ too, is shown only where it fails."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            said.seek(0)
-            os.write(stderr, said.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _converted(completed: Completed, known: Identifier) -> bytes:
@@ -121,22 +100,22 @@ def checked(completed: Completed, model: bytes) -> str:
     """Puts images of the results through the file, and says how far off it is. Raises `RunFailed` where that is too far."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with without_banner():
+    with stderr_held(but=BANNER):
         interpreter = Interpreter(model_content=model, num_threads=1)
         run = interpreter.get_signature_runner()
         run(pixels=np.zeros((1, SIDE, SIDE, 3), np.uint8))
-    photos, (rows, vectors) = Photos(completed.report), next(completed.blocks())
+    photos, rows = Photos(completed.report), sampled(completed.folder, completed.report, _CHECKED)
     off, count, why = 0.0, 0, ""
-    for row in np.unique(np.linspace(0, len(vectors) - 1, _CHECKED, dtype=int)).tolist():
+    for path, vector in zip(rows.paths, rows.vectors, strict=True):
         try:
-            pixels = photos.pixels(normalized(rows["path"][row].as_py()))
+            pixels = photos.pixels(normalized(path))
         except Rejected as rejected:
             why = f"{rejected.reason}: {rejected.detail}"
             continue
         except BadArgument as failed:
             why = failed.message
             continue
-        off = max(off, float(np.abs(run(pixels=pixels[None])["pca_features"][0] - vectors[row]).max()))
+        off = max(off, float(np.abs(run(pixels=pixels[None])["pca_features"][0] - vector).max()))
         count += 1
     if off > TOLERANCE:
         raise RunFailed(

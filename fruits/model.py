@@ -47,7 +47,7 @@ class EngineNeeds(NamedTuple):
     infers: bool = True
 
 
-# LiteRT and OpenVINO are fastest where a batch stays in a core's cache (DESIGN section 5); Keras has a fixed cost a call.
+# LiteRT and OpenVINO are fastest where a batch stays in a core's cache (figures in docs/decisions.md); Keras has a fixed cost a call.
 ENGINES: dict[str, EngineNeeds] = {
     "litert": EngineNeeds("ai_edge_litert", "worker", 2),
     "keras": EngineNeeds("tensorflow", "keras", 16),
@@ -127,7 +127,7 @@ class LiteRT:
         from ai_edge_litert.interpreter import Interpreter
 
         # As bytes: the file may be replaced by an update while workers run.
-        with without_banner():
+        with stderr_held(but=BANNER):
             self._interpreter = Interpreter(model_content=GRAPH.checked().read_bytes(), num_threads=1)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -148,19 +148,28 @@ class LiteRT:
         return features
 
 
+# LiteRT tells on every start that it uses XNNPACK, and has no switch for that in Python.
+BANNER = b"Created TensorFlow Lite XNNPACK delegate"
+
+
 @contextmanager
-def without_banner() -> Iterator[None]:
-    """LiteRT tells on every start that it uses XNNPACK, and has no switch for that in Python. Everything else it says is passed on."""
+def stderr_held(but: bytes) -> Iterator[None]:
+    """What is written to standard error in the block, from C++ too, comes after it, without the lines that hold `but` (all hold `b""`);
+    where the block fails, with them."""
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr, unheard = os.dup(2), None
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
             yield
+            unheard = but
+        except KeyboardInterrupt:
+            unheard = but
+            raise
         finally:
             os.dup2(stderr, 2)
             said.seek(0)
-            os.write(2, b"".join(line for line in said if b"Created TensorFlow Lite XNNPACK delegate" not in line))
+            os.write(2, b"".join(line for line in said if unheard is None or unheard not in line))
             os.close(stderr)
 
 

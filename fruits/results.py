@@ -1,7 +1,7 @@
 """A results folder: what may be written there, what an earlier run left, and how a new result takes the old one's place.
 
-Files are written under names made from their content; `report.json`, which lists them all, is replaced last, and only then what the old
-report alone named is removed. A reader that starts from the report sees the old result or the new one.
+Files in features/ and pca/ are written under names made from their content, and those of the old report stay until `report.json`, which
+lists all, was replaced. The four with fixed names are replaced just before it: their digests in the report tell a reader which it has.
 """
 
 import json

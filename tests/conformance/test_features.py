@@ -10,7 +10,7 @@ from PIL import Image
 
 from conftest import DATA, EMR, SAMPLE, Engine, expected_features, report, table, vectors
 
-# DESIGN section 5: the measured distance to the EMR run is 3.3e-5 for LiteRT and 1.4e-5 for Keras; 2.0e-5 for OpenVINO.
+# The measured distance to the EMR run is 3.3e-5 for LiteRT and 1.4e-5 for Keras; 2.0e-5 for OpenVINO.
 ENGINE_TOLERANCES = {"litert": 1e-4, "keras": 2e-5, "openvino": 4e-5}
 
 

@@ -27,7 +27,7 @@ def test_a_given_size_is_kept() -> None:
 
 @pytest.mark.parametrize(("images", "workers", "largest"), [(335, 2, 64), (22_688, 2, 709), (22_688, 8, 177), (1_000_000, 2, 2048)])
 def test_by_images_and_workers(images: int, workers: int, largest: int) -> None:
-    """DESIGN section 14: images / (16 x workers), from 64, and here to 2048; 22,688 / 32 = 709, 22,688 / 128 = 177."""
+    """images / (16 x workers), from 64 to 2048: at the end no worker waits long; 22,688 / 32 = 709, 22,688 / 128 = 177."""
     assert max(lengths(cut(sizes(images), workers, None))) == largest
 
 
