@@ -1,6 +1,7 @@
 """AWS as this package speaks to it: clients that try again, and errors in words that say what to do."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,11 @@ class Account:
         if region not in known:
             raise BadArgument(f"AWS has no region {region} with EMR", f"choose one of: {', '.join(sorted(known))}")
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: Any, attempts: int | None = None) -> Any:
         from botocore.config import Config
 
-        config = Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS}, max_pool_connections=CONNECTIONS)
-        return self._session.client(service, config=config)
+        retries: Any = {"mode": "standard", "total_max_attempts": attempts or ATTEMPTS}
+        return self._session.client(service, config=Config(retries=retries, max_pool_connections=CONNECTIONS))
 
     @cached_property
     def id(self) -> str:
@@ -49,6 +50,12 @@ class Account:
     @cached_property
     def emr(self) -> "EMRClient":
         client: EMRClient = self.client("emr")
+        return client
+
+    @cached_property
+    def emr_once(self) -> "EMRClient":
+        """For what makes something anew each time it is asked for, which EMR knows by no token: see `taken_once`."""
+        client: EMRClient = self.client("emr", attempts=1)
         return client
 
     @cached_property
@@ -116,6 +123,48 @@ def in_words(error: Exception) -> FruitsError:
     if isinstance(error, of.EndpointConnectionError | of.ConnectionError | of.HTTPClientError):
         return RunFailed(f"AWS cannot be reached: {error}", "check the region and the network; the same command goes on")
     return RunFailed(f"AWS: {error}", "mend that; the same command goes on where it stopped")
+
+
+def taken_once(
+    ask: Callable[[], str], look: Callable[[], str | None], every: float, passes: Callable[[Exception], bool] = lambda _: False
+) -> str:
+    """What AWS answers to a request that makes something anew each time it comes. It is sent again where AWS did not take it (throttled,
+    or by a reason that `passes`), and, where the answer was lost, only if `look` does not find what it made."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return ask()
+        except (BotoCoreError, ClientError) as failed:
+            lost = _lost(failed)
+            if not (lost or code_of(failed) in THROTTLED or passes(failed)):
+                raise
+            time.sleep(every)
+            if lost and (made := look()):
+                return made
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _lost(failed: Exception) -> bool:
+    """Whether AWS may have done what it was asked: there was no answer, or one of a fault of its own."""
+    from botocore import exceptions as of
+
+    if isinstance(failed, of.ConnectionError | of.HTTPClientError):
+        return True
+    response: dict[str, Any] = getattr(failed, "response", {})
+    return bool(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500)
+
+
+def is_unseen(failed: FruitsError) -> bool:
+    """Whether AWS could not be looked at: nobody is signed in, it is not allowed, or there is no network."""
+    from botocore import exceptions as of
+
+    cause = failed.__cause__
+    if isinstance(cause, of.ClientError):
+        return code_of(cause) in (*EXPIRED, *UNKNOWN, *DENIED)
+    return isinstance(cause, of.BotoCoreError)
 
 
 @contextmanager

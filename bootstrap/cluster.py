@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.costs import Cost
 from benchmarks.prices import Prices
-from bootstrap.aws import Account
+from bootstrap.aws import Account, taken_once
 from bootstrap.cost import Group, hourly
 from bootstrap.settings import MANAGED_BY, PROJECT
 from fruits.errors import BadArgument, RunFailed
@@ -17,10 +17,9 @@ from fruits.errors import BadArgument, RunFailed
 if TYPE_CHECKING:
     from mypy_boto3_emr.literals import ClusterStateType
 
-STARTING, READY = ("STARTING", "BOOTSTRAPPING"), ("RUNNING", "WAITING")
+READY = ("RUNNING", "WAITING")
 ENDING = "TERMINATING"
 ACTIVE: "Sequence[ClusterStateType]" = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
-UNTIL_KNOWN = 8  # attempts
 # As EMR words it: "Invalid InstanceProfile: ...", "Invalid service role", "Failed to authorize instance profile".
 _NOT_KNOWN = re.compile(r"invalid (service ?role|role|instance ?profile)|authorize instance ?profile", re.IGNORECASE)
 ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
@@ -28,8 +27,8 @@ ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
 
 @dataclass(frozen=True)
 class Cluster:
-    """As EMR describes it. `begun`: when it was asked for, from when on it costs, to a minute. `reason`: of its state, where EMR gives one.
-    `host`: of the primary node, once it has one."""
+    """As EMR describes it. `begun`: when it was asked for, from when on it costs, to a minute; `ended`: up to when. `reason`: of its state,
+    where EMR gives one. `host`: of the primary node, once it has one."""
 
     id: str
     name: str
@@ -37,6 +36,7 @@ class Cluster:
     state: str
     reason: str
     begun: datetime
+    ended: datetime | None
     host: str
     bucket: str
     tags: dict[str, str]
@@ -48,7 +48,7 @@ class Cluster:
 
     @property
     def hours(self) -> float:
-        return (datetime.now(UTC) - self.begun).total_seconds() / 3600
+        return ((self.ended or datetime.now(UTC)) - self.begun).total_seconds() / 3600
 
     def an_hour(self, prices: Prices) -> Cost:
         return hourly(self.groups, self.region, prices)
@@ -77,6 +77,7 @@ def describe(account: Account, cluster_id: str) -> Cluster:
         state=status["State"],
         reason=status.get("StateChangeReason", {}).get("Message", ""),
         begun=status["Timeline"]["CreationDateTime"],
+        ended=status["Timeline"].get("EndDateTime"),
         host=found.get("MasterPublicDnsName", ""),
         bucket=found.get("LogUri", "").partition("://")[2].partition("/")[0],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
@@ -105,14 +106,16 @@ def _is_ours(cluster: Cluster) -> bool:
     return cluster.tags.get("Project") == PROJECT and cluster.tags.get("ManagedBy") == MANAGED_BY
 
 
-def find(account: Account, name: str, cluster_id: str | None = None) -> Cluster | None:
-    """The one of that name, or None. Raises `BadArgument` where there are two, and for a `cluster_id` that is not ours."""
+def find(account: Account, name: str, cluster_id: str | None = None, *, ending: bool = False) -> Cluster | None:
+    """The one of that name, or None. `ending`: where there is no other, one that ends already, which costs until it has. Raises
+    `BadArgument` where there are two, and for a `cluster_id` that is not ours."""
     if cluster_id is not None:
         cluster = describe(account, cluster_id)
-        if cluster.tags.get("ManagedBy") != MANAGED_BY:
+        if not _is_ours(cluster):
             raise BadArgument(f"{cluster_id} ({cluster.name}) was not made by python -m bootstrap", "leave it to whom it belongs")
         return cluster
-    found = [cluster for cluster in ours(account) if cluster.name == name and cluster.state != ENDING]
+    named = [cluster for cluster in ours(account) if cluster.name == name]
+    found = [cluster for cluster in named if cluster.state != ENDING] or (named if ending else [])
     if len(found) > 1:
         which = ", ".join(f"{cluster.id} ({cluster.state}, since {cluster.begun:%Y-%m-%d %H:%M} UTC)" for cluster in found)
         raise BadArgument(f"there are {len(found)} clusters named {name}: {which}", "say which: --cluster-id")
@@ -143,17 +146,16 @@ def running(account: Account, name: str, cluster_id: str | None = None) -> Clust
 
 
 def start(account: Account, request: dict[str, Any], every: float) -> str:
-    """The new cluster's id. Roles that were just made are not known everywhere for some seconds: EMR is asked again then."""
-    from botocore.exceptions import ClientError
+    """The new cluster's id. Roles that were just made are not known everywhere for some seconds: EMR is asked again then, but not where it
+    may have made the cluster and its answer was lost. None of that name is there before."""
 
-    for left in reversed(range(UNTIL_KNOWN)):
-        try:
-            return account.emr.run_job_flow(**request)["JobFlowId"]
-        except ClientError as refused:
-            if not left or not _NOT_KNOWN.search(str(refused)):
-                raise
-            time.sleep(every)
-    raise AssertionError("the last attempt returns or raises")
+    def look() -> str | None:
+        there = find(account, request["Name"])
+        return there.id if there else None
+
+    return taken_once(
+        lambda: account.emr_once.run_job_flow(**request)["JobFlowId"], look, every, lambda failed: bool(_NOT_KNOWN.search(str(failed)))
+    )
 
 
 def changes(

@@ -11,6 +11,7 @@ from typing import Any
 import rich_click as click
 from rich.console import Console
 
+from benchmarks.costs import Cost
 from benchmarks.prices import TABLE, Prices, read_prices
 from bootstrap.aws import Account, translated
 from bootstrap.settings import Settings, read_settings
@@ -18,6 +19,7 @@ from fruits.errors import BadArgument
 from fruits.guard import guarded
 
 POLL_SECONDS = 15.0
+UNCHANGED = "nothing was changed"
 AT_AWS = "what was started goes on at AWS: `status` shows it, `down` ends it"
 
 
@@ -37,10 +39,18 @@ class Context:
 
     @cached_property
     def bucket(self) -> str:
-        return self.settings.bucket or f"fruits-{self.account.id}-{self.settings.region}"
+        return self.settings.bucket_of(self.account.id)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def say_cost(self, total: str, cost: Cost) -> None:
+        """`total`: its sum in words."""
+        self.say(f"{total}: {', '.join(f'{part} ${usd:.4f}' for part, usd in cost.parts.items())}")
+        if cost.unknown:
+            self.say(f"without a price, and in no sum: {', '.join(cost.unknown)}")
+        for assumed in cost.assumed:
+            self.say(f"assumed: {assumed}")
 
     def err(self, text: str) -> None:
         """On standard error: beside what a program reads."""
@@ -52,7 +62,11 @@ class Context:
             return
         if not sys.stdin.isatty():
             raise BadArgument(f"{question} There is no terminal to ask at", "say --yes")
-        if not click.confirm(question):
+        try:
+            confirmed = click.confirm(question)
+        except click.Abort:  # Ctrl-C, of which click makes an error of its own
+            raise KeyboardInterrupt from None
+        if not confirmed:
             raise BadArgument("not confirmed: nothing was done", "answer y, or say --yes")
 
 
@@ -136,12 +150,16 @@ def command(
 
 
 def _nested(given: dict[str, Any]) -> dict[str, Any]:
-    """`core.count` as a table in a table."""
+    """`core.count` as a table in a table. Raises `BadArgument` for a name that is both a value and a table."""
     nested: dict[str, Any] = {}
     for name, value in given.items():
         *tables, last = name.split(".")
         at = nested
         for table in tables:
             at = at.setdefault(table, {})
+            if not isinstance(at, dict):
+                raise BadArgument(f"--set {name}: {table} is given as {at!r} too", "leave one of them out")
+        if last in at:
+            raise BadArgument(f"--set {name} is given twice", "leave one of them out")
         at[last] = value
     return nested

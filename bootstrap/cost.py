@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.costs import Cluster, Cost
@@ -12,7 +12,8 @@ from bootstrap.settings import Settings
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 MEASURED = Path(__file__).parents[1] / "benchmarks" / "results"
 # Paid for, and without a price in the table.
-UNPRICED = ("EBS volumes of the nodes", "public IPv4 addresses")
+DISKS, ADDRESSES, ENDPOINTS = "EBS volumes of the nodes", "public IPv4 addresses", "interface endpoints, by the hour until `destroy`"
+UNPRICED = (DISKS, ADDRESSES, ENDPOINTS)
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,17 @@ def groups(settings: Settings) -> list[Group]:
     ]
 
 
+def largest(settings: Settings) -> list[Group]:
+    """To what it is scaled at most: core nodes stay as many."""
+    most = settings.scaling.max - settings.core.count if settings.scaling else settings.task.count
+    return groups(replace(settings, task=replace(settings.task, count=most)))
+
+
 def hourly(of: Sequence[Group], region: str, prices: Prices, private: bool = False) -> Cost:
     """Of an hour. Spot counts as the middle of what was seen."""
     parts: dict[str, float] = {}
     price = Asked(prices, region)
-    price.unknown |= {UNPRICED[0]} if private else set(UNPRICED)
+    price.unknown |= {DISKS, ENDPOINTS if private else ADDRESSES}
     for group in of:
         if machine := price(group.type):
             if group.spot and machine.spot is None:

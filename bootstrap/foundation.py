@@ -1,15 +1,15 @@
 """What stays between two clusters, as one CloudFormation stack: found, made or changed, removed. `foundation.yaml` says what it is."""
 
-import ipaddress
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bootstrap.aws import Account, code_of, translated
+from bootstrap.buckets import region_of_bucket
 from bootstrap.network import network_of
-from bootstrap.request import MANAGED_POLICY_TAG, Resources
-from bootstrap.settings import MANAGED_BY, PROJECT, Settings
+from bootstrap.request import Resources
+from bootstrap.settings import MANAGED_BY, MANAGED_POLICY_TAG, PROJECT, Settings
 from fruits.errors import BadArgument, RunFailed
 
 TEMPLATE = Path(__file__).with_name("foundation.yaml")
@@ -44,7 +44,7 @@ def deploy(account: Account, settings: Settings, bucket: str, say: Say, every: f
     """
     stack = _stack(account, settings)
     _not_in_progress(stack, settings)
-    now = _parameters_of(stack) if stack and stack["StackStatus"] not in BROKEN else {}
+    now = _chosen(stack)
     parameters = _parameters(account, settings, bucket, now)
     if stack and stack["StackStatus"] in BROKEN:
         say(f"{stack_name(settings)}: {stack['StackStatus']}, removed before it is made anew")
@@ -78,18 +78,37 @@ def destroy(account: Account, settings: Settings, with_data: bool, say: Say, eve
     """Removes it, and says what stays. A bucket in which something is stays unless `with_data`; one that we did not make always does."""
     stack = _stack(account, settings)
     _not_in_progress(stack, settings)
+    bucket = _bucket_of(account, settings, stack)
     if stack is None:
         say(f"there is no {stack_name(settings)} in {account.region}")
-        bucket = settings.bucket or f"fruits-{account.id}-{account.region}"
     else:
         now = _parameters_of(stack)
-        bucket = now["BucketName"]
         if "Outputs" in stack:
             _untie(account, stack, _resources(stack), say)
         _delete_stack(account, stack, say, every)
         if now.get("SubnetId"):
             say(f"{now['SubnetId']} stays, with its tag {'='.join(MANAGED_TAG)}")
     _remove_bucket(account, settings, bucket, with_data, say)
+
+
+@translated()
+def bucket_of(account: Account, settings: Settings) -> str:
+    """That of the foundation, or which it would have."""
+    return _bucket_of(account, settings, _stack(account, settings))
+
+
+def _bucket_of(account: Account, settings: Settings, stack: dict[str, Any] | None) -> str:
+    return _parameters_of(stack)["BucketName"] if stack else settings.bucket_of(account.id)
+
+
+@translated()
+def chosen(account: Account, settings: Settings) -> dict[str, str]:
+    """The template's parameters as they are; none where there is no foundation."""
+    return _chosen(_stack(account, settings))
+
+
+def _chosen(stack: dict[str, Any] | None) -> dict[str, str]:
+    return _parameters_of(stack) if stack and stack["StackStatus"] not in BROKEN else {}
 
 
 def _stack(account: Account, settings: Settings) -> dict[str, Any] | None:
@@ -144,7 +163,7 @@ def _parameters(account: Account, settings: Settings, bucket: str, now: dict[str
     own = ""
     if settings.access.way == "ssh":
         own = settings.access.cidr
-        if not own or ipaddress.ip_network(own).version != 4:
+        if not own:
             raise BadArgument(f"[access] cidr = {own!r} is no IPv4 network", "for ssh give your own IPv4 address, such as 203.0.113.7/32")
     ours = now.get("BucketName") == bucket and now.get("MakeBucket") == "yes"
     return {
@@ -159,19 +178,7 @@ def _parameters(account: Account, settings: Settings, bucket: str, now: dict[str
 
 def _exists(account: Account, bucket: str) -> bool:
     """Whether the account has it. Raises `BadArgument` where another account has."""
-    from botocore.exceptions import ClientError
-
-    try:
-        account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
-    except ClientError as refused:
-        if code_of(refused) in ("404", "NoSuchBucket"):
-            return False
-        if code_of(refused) in ("403", "AccessDenied"):
-            raise BadArgument(
-                f"the bucket {bucket} belongs to another account, or you may not read it", "give another --bucket"
-            ) from refused
-        raise
-    return True
+    return region_of_bucket(account, bucket) is not None
 
 
 def _update(account: Account, request: dict[str, Any]) -> bool:

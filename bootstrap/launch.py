@@ -4,16 +4,18 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bootstrap import cluster as clusters
 from bootstrap import foundation, jupyter, logs
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context
+from bootstrap.cost import hourly, largest
 from bootstrap.preflight import Check, preflight
 from bootstrap.request import LOGS, Resources, run_job_flow
 from bootstrap.settings import Settings
 from bootstrap.staging import staged
-from fruits.errors import RunFailed
+from fruits.errors import BadArgument, RunFailed
 
 LAST_LINES = 30
 
@@ -29,15 +31,34 @@ def shown_checks(context: Context, made: Resources | None) -> list[Check]:
     return found
 
 
-def launched(context: Context, settings: Settings) -> str:
-    """Its id. The foundation and what the nodes install are made first where they are not there."""
+def say_more_costs(context: Context, made: Resources | None) -> None:
+    """What the cluster that is started does not cost by the hour, and may."""
+    settings = context.settings
+    if settings.scaling:
+        most = hourly(largest(settings), settings.region, context.prices, settings.network.private)
+        context.say(f"scaled to its {settings.scaling.max} core and task nodes, {most} an hour")
+    if made is None:
+        context.say("the disks' key, 1 USD a month until `destroy`")
+
+
+def prepared(context: Context, settings: Settings) -> dict[str, Any]:
+    """The request, when all that it names is there: the foundation and what the nodes install are made where they are not. Raises
+    `BadArgument` where somebody else's `up` was faster."""
     made = foundation.deploy(context.account, settings, context.bucket, context.say)
     if "JupyterHub" in settings.applications:
-        there = f"s3://{made.bucket}/{jupyter.KEY}"
-        context.say(f"the notebook for JupyterHub: {there}" if jupyter.place(context.account, made.bucket) else f"{there} is left as it is")
+        notebook = f"s3://{made.bucket}/{jupyter.KEY}"
+        placed = jupyter.place(context.account, made.bucket)
+        context.say(f"the notebook for JupyterHub: {notebook}" if placed else f"{notebook} is left as it is")
     with tempfile.TemporaryDirectory() as folder:
         bundle = staged(context.account, settings, made.bucket, Path(folder), context.say)
-    started = clusters.start(context.account, run_job_flow(settings, made, bundle), context.every)
+    if there := clusters.find(context.account, settings.name):
+        raise BadArgument(f"{there.id} is named {settings.name}, and was begun meanwhile: no second one was made", "`status` shows it")
+    return run_job_flow(settings, made, bundle)
+
+
+def launched(context: Context, request: dict[str, Any]) -> str:
+    """The id of the cluster that is asked for."""
+    started = clusters.start(context.account, request, context.every)
     context.say(f"{started}: asked for")
     return started
 

@@ -27,7 +27,7 @@ def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dic
     """
     wanted = settings.network
     subnet = account.ec2.describe_subnets(SubnetIds=[wanted.subnet])["Subnets"][0] if wanted.subnet else None
-    vpc = wanted.vpc or (subnet["VpcId"] if subnet else _default_vpc(account))
+    vpc = wanted.vpc or (subnet["VpcId"] if subnet else default_vpc(account))
     if subnet and subnet["VpcId"] != vpc:
         raise BadArgument(
             f"[network] subnet = {wanted.subnet} is in {subnet['VpcId']}, not in {vpc}", "give one of that VPC, or leave vpc empty"
@@ -37,7 +37,7 @@ def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dic
     chosen = {"SubnetId": wanted.subnet, "PrivateSubnetCidr": "", "PrivateSubnetZone": "", "RouteTableId": "", "InterfaceEndpoints": "no"}
     if not wanted.private:
         if not wanted.subnet:
-            chosen["SubnetId"] = kept.get("SubnetId") or _public_subnet(account, settings, vpc)
+            chosen["SubnetId"] = _public_subnet(account, settings, vpc, kept.get("SubnetId", ""))
         elif _way_out(account, vpc, wanted.subnet).to != "internet":
             raise BadArgument(
                 f"{wanted.subnet} has no route to an internet gateway", "set [network] private = true, or give another subnet"
@@ -51,15 +51,19 @@ def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dic
             chosen["RouteTableId"] = way.table
         alone = not way.to
     else:
-        chosen["PrivateSubnetCidr"] = kept.get("PrivateSubnetCidr") or _free_cidr(account, vpc)
-        chosen["PrivateSubnetZone"] = kept.get("PrivateSubnetZone") or _zones(account, settings)[0]
+        zones = _zones(account, settings)
+        if kept.get("PrivateSubnetZone") not in zones:  # a subnet cannot move: another takes its place, beside it until it is gone
+            kept = {**kept, "PrivateSubnetCidr": "", "PrivateSubnetZone": zones[0]}
+        chosen["PrivateSubnetCidr"] = kept["PrivateSubnetCidr"] or _free_cidr(account, vpc)
+        chosen["PrivateSubnetZone"] = kept["PrivateSubnetZone"]
         alone = True
     if alone and (kept.get("InterfaceEndpoints") == "yes" or _lacks_endpoints(account, settings, vpc)):
         chosen["InterfaceEndpoints"] = "yes"
     return found | chosen
 
 
-def _default_vpc(account: Account) -> str:
+def default_vpc(account: Account) -> str:
+    """Raises `BadArgument` where the region has none."""
     found = account.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
         raise BadArgument(f"{account.region} has no default VPC", "give [network] vpc and subnet, or: aws ec2 create-default-vpc")
@@ -81,8 +85,8 @@ def _zones(account: Account, settings: Settings) -> list[str]:
     return zones
 
 
-def _public_subnet(account: Account, settings: Settings, vpc: str) -> str:
-    """The one with the most free addresses, of those whose machines reach the internet."""
+def _public_subnet(account: Account, settings: Settings, vpc: str, kept: str) -> str:
+    """`kept` if it still fits, or the one with the most free addresses, of those whose machines reach the internet."""
     zones = _zones(account, settings)
     pages = account.ec2.get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
     fit = [
@@ -98,6 +102,8 @@ def _public_subnet(account: Account, settings: Settings, vpc: str) -> str:
             f"{vpc} has no subnet with public addresses and a route to an internet gateway in {', '.join(zones)}",
             "give [network] subnet, or set private = true",
         )
+    if any(subnet["SubnetId"] == kept for subnet in fit):
+        return kept
     return max(sorted(fit, key=lambda one: one["AvailabilityZone"]), key=lambda one: one["AvailableIpAddressCount"])["SubnetId"]
 
 

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bootstrap import foundation
 from bootstrap.aws import Account, code_of
+from bootstrap.buckets import region_of_bucket
 from bootstrap.cost import groups
-from bootstrap.network import network_of
-from bootstrap.request import MANAGED_POLICY_TAG, check_release
-from bootstrap.settings import Settings
+from bootstrap.network import default_vpc, network_of
+from bootstrap.request import check_release
+from bootstrap.settings import MANAGED_POLICY_TAG, Settings
 from fruits.errors import BadArgument
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 ON_DEMAND, SPOT = "L-1216C47A", "L-34B43A08"
 STANDARD = "acdhimrtz"
 SERVICE_POLICY = "AmazonEMRServicePolicy_v2"
+NODE_POLICY, SSM_POLICY = "nodes", "sessions-through-ssm"  # as the foundation's template names them
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ def preflight(account: Account, settings: Settings, bucket: str, made: "Resource
         yield from _way_out(account, settings)
     if settings.access.way == "ssh":
         yield _key_pair(account, settings)
+    if not settings.budget.email:
+        yield Check("budget", "no alarm: [budget] email is empty, so that AWS writes to nobody")
     if made:
-        yield from _roles(account, made)
+        yield from _roles(account, settings, made)
     else:
         yield Check("foundation", "none yet: `up` makes it")
 
@@ -151,20 +156,15 @@ def _in_use(account: Account) -> dict[bool, int]:
 
 
 def _bucket(account: Account, settings: Settings, bucket: str) -> Check:
-    from botocore.exceptions import ClientError
-
     name = f"bucket {bucket}"
     try:
-        there = account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
-    except ClientError as refused:
-        if code_of(refused) in ("404", "NoSuchBucket"):
-            if settings.bucket:
-                return Check(name, "is not there", "make it, or leave `bucket` empty: the foundation then makes one")
-            return Check(name, "free: the foundation makes it")
-        if code_of(refused) in ("403", "AccessDenied"):
-            return Check(name, "belongs to another account, or you may not read it", "give another --bucket")
-        raise
-    region = there.get("BucketRegion") or there["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", settings.region)
+        region = region_of_bucket(account, bucket)
+    except BadArgument as refused:
+        return Check(name, refused.message, refused.advice)
+    if region is None:
+        if settings.bucket:
+            return Check(name, "is not there", "make it, or leave `bucket` empty: the foundation then makes one")
+        return Check(name, "free: the foundation makes it")
     if region != settings.region:
         return Check(name, f"is in {region}", f"take one in {settings.region}: reading across regions is slow, and is paid for")
     return Check(name, "yours")
@@ -176,17 +176,18 @@ def _network(account: Account, settings: Settings, made: "Resources | None") -> 
     vpc, subnet = settings.network.vpc, settings.network.subnet or (made.subnet if made else "")
     try:
         if not vpc and not subnet:
-            found = account.ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-            if not found:
-                yield Check("VPC", f"{settings.region} has no default one", "give [network] vpc and subnet, or: aws ec2 create-default-vpc")
+            try:
+                yield Check("VPC", f"{default_vpc(account)}, the default one")
+            except BadArgument as refused:
+                yield Check("VPC", refused.message, refused.advice)
                 return
-            yield Check("VPC", f"{found[0]['VpcId']}, the default one")
         if vpc:
             yield Check("VPC", account.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["VpcId"])
         if subnet:
             of = account.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]
             if vpc and of["VpcId"] != vpc:
-                yield Check("subnet", f"{subnet} is in {of['VpcId']}", f"give one of {vpc}")
+                if settings.network.subnet:  # else it is the foundation's, in whose place another is chosen
+                    yield Check("subnet", f"{subnet} is in {of['VpcId']}", f"give one of {vpc}")
                 return
             (key, value), tags = next(iter(MANAGED_POLICY_TAG.items())), {tag["Key"]: tag["Value"] for tag in of.get("Tags", [])}
             yield Check("subnet", subnet if tags.get(key) == value else f"{subnet}, to which `up` gives the tag {key}={value}")
@@ -199,7 +200,7 @@ def _network(account: Account, settings: Settings, made: "Resources | None") -> 
 def _way_out(account: Account, settings: Settings) -> Iterator[Check]:
     """Whether there is a subnet for such machines, of the kind that is asked."""
     try:
-        network_of(account, settings, {})
+        network_of(account, settings, foundation.chosen(account, settings))
     except BadArgument as refused:
         yield Check("network", refused.message, refused.advice)
 
@@ -219,7 +220,7 @@ def _key_pair(account: Account, settings: Settings) -> Check:
     return Check("key pair", name)
 
 
-def _roles(account: Account, made: "Resources") -> Iterator[Check]:
+def _roles(account: Account, settings: Settings, made: "Resources") -> Iterator[Check]:
     from botocore.exceptions import ClientError
 
     role = made.service_role.rpartition("/")[2]
@@ -231,7 +232,17 @@ def _roles(account: Account, made: "Resources") -> Iterator[Check]:
         profile = made.instance_profile.rpartition("/")[2]
         roles = account.iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
         yield Check("instance profile", f"{profile}: {', '.join(one['RoleName'] for one in roles)}", None if roles else "run `up` again")
+        for one in roles:
+            yield _rights_of_nodes(account, settings, one["RoleName"])
     except ClientError as refused:
         if code_of(refused) != "NoSuchEntity":
             raise
         yield Check("roles", refused.response["Error"]["Message"], "run `up` again: the foundation makes it")
+
+
+def _rights_of_nodes(account: Account, settings: Settings, role: str) -> Check:
+    there = account.iam.list_role_policies(RoleName=role)["PolicyNames"]
+    needed = [NODE_POLICY, *([SSM_POLICY] if settings.access.way == "ssm" else [])]
+    missing = [policy for policy in needed if policy not in there]
+    found = f"{role}: {', '.join(there) or 'without a policy'}"
+    return Check("role of the nodes", found, f"it lacks {' and '.join(missing)}: run `up` again" if missing else None)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bootstrap.settings import Settings
+from bootstrap.settings import MANAGED_POLICY_TAG, Settings
 from fruits.errors import BadArgument
 
 PREFIX = "/opt/fruits"  # where bootstrap/node/install.sh makes the nodes' Python
@@ -85,10 +85,6 @@ def run_job_flow(settings: Settings, made: Resources, bundle: Bundle) -> dict[st
             }
         }
     return request
-
-
-# AmazonEMRServicePolicy_v2 lets EMR touch only what has it.
-MANAGED_POLICY_TAG = {"for-use-with-amazon-emr-managed-policies": "true"}
 
 
 def _instances(settings: Settings, made: Resources) -> dict[str, Any]:

@@ -12,9 +12,12 @@ from fruits.errors import BadArgument
 
 DEFAULTS = Path(__file__).with_name("cluster.toml")
 PROJECT, MANAGED_BY = "fruits", "fruits-bootstrap"  # the tags by which `ls` finds what is ours, and `down` leaves alone what is not
-LEAST_IDLE_MINUTES = 10  # EMR takes 1; below 10 clusters ended before their first job (DESIGN section 13)
+LEAST_IDLE_MINUTES = 10  # EMR takes 1; clusters with less than that have ended before their first job
 MOST_IDLE_MINUTES = 7 * 24 * 60  # AutoTerminationPolicy.IdleTimeout: 604,800 s
-WIDEST = 24  # bits of an IPv4 prefix that is somebody's own network; IPv6 has twice as many
+WIDEST = 24  # bits of an IPv4 prefix that is somebody's own network
+# AmazonEMRServicePolicy_v2 lets EMR touch only what has it.
+MANAGED_POLICY_TAG = {"for-use-with-amazon-emr-managed-policies": "true"}
+OWN_TAGS = ("Project", "ManagedBy", "Name", *MANAGED_POLICY_TAG)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -112,25 +115,29 @@ class Settings:
         if self.budget.usd_a_month < 1:
             raise BadArgument(f"[budget] usd_a_month = {self.budget.usd_a_month}", "give 1 or more")
         for key, value in self.tags.items():
+            if key in OWN_TAGS:
+                raise BadArgument(f"[tags] {key} = {value!r}: what is made has that tag already", f"leave out {', '.join(OWN_TAGS)}")
             if key.lower().startswith("aws:") or len(key) > 128 or len(value) > 256:
                 raise BadArgument(f"[tags] {key} = {value!r}", "AWS takes 128 characters of a name, 256 of a value, and no aws:")
+
+    def bucket_of(self, account: str) -> str:
+        """The name of the bucket, in that account."""
+        return self.bucket or f"fruits-{account}-{self.region}"
 
     @property
     def all_tags(self) -> dict[str, str]:
         return {**self.tags, "Project": PROJECT, "ManagedBy": MANAGED_BY, "Name": self.name}
 
-    @property
-    def nodes(self) -> int:
-        return 1 + self.core.count + self.task.count
-
 
 def check_own(cidr: str) -> None:
-    """Raises `BadArgument` for what is no network, and for one that is wider than anybody's own."""
+    """Raises `BadArgument` for what is no IPv4 network, and for one that is wider than anybody's own."""
     try:
-        network = ipaddress.ip_network(cidr)
+        network = ipaddress.IPv4Network(cidr)
     except ValueError as fault:
-        raise BadArgument(f"[access] cidr = {cidr!r}: {fault}", "give your own address, such as 203.0.113.7/32") from fault
-    if network.prefixlen < WIDEST * (1 if network.version == 4 else 2):
+        raise BadArgument(
+            f"[access] cidr = {cidr!r} is no IPv4 network: {fault}", "give your own IPv4 address, such as 203.0.113.7/32"
+        ) from fault
+    if network.prefixlen < WIDEST:
         raise BadArgument(
             f"[access] cidr = {cidr!r} is open to {'the world' if not network.prefixlen else 'a large network'}",
             "give your own address, such as 203.0.113.7/32: nothing of ours is open to others",

@@ -16,7 +16,7 @@ from bootstrap.aws import translated
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context
 from bootstrap.cost import groups
-from bootstrap.launch import LAST_LINES, awaited, launched
+from bootstrap.launch import LAST_LINES, awaited, launched, prepared
 from bootstrap.request import PYTHON, RESULTS
 from bootstrap.settings import LEAST_IDLE_MINUTES, Settings
 from bootstrap.steps import Step
@@ -54,13 +54,14 @@ def runs(backend: str) -> str:
 
 @dataclass
 class Smoke:
-    """A run of it. `proven`: what has been shown, with how."""
+    """A run of it. `proven`: what has been shown, with how. `asked`: whether a cluster was asked for, before which none had its name."""
 
     context: Context
     settings: Settings
     max_cost: float
     proven: dict[str, str] = field(default_factory=dict)
     failure: FruitsError | None = None
+    asked: bool = False
     cluster_id: str | None = None
     failed_step: str | None = None
 
@@ -104,7 +105,9 @@ class Smoke:
     def _work(self) -> None:
         context, began = self.context, datetime.now(UTC)
         # The shortest idle termination that there is: what ends the cluster if this machine goes off meanwhile.
-        self.cluster_id = launched(context, replace(self.settings, idle_minutes=LEAST_IDLE_MINUTES))
+        request = prepared(context, replace(self.settings, idle_minutes=LEAST_IDLE_MINUTES))
+        self.asked = True
+        self.cluster_id = launched(context, request)
         self._send(folder := f"{INPUTS}/{self.cluster_id}")
         cluster = awaited(context, self.cluster_id, self._within)
         self._within(cluster)
@@ -156,7 +159,7 @@ class Smoke:
 
     def _step(self, cluster: Cluster, arguments: list[str]) -> None:
         line = shlex.join([PYTHON, "-m", "fruits", *arguments])
-        step_id = steps.add(self.context.account, cluster.id, shlex.join(["fruits", *arguments]), line)
+        step_id = steps.add(self.context.account, cluster.id, shlex.join(["fruits", *arguments]), line, self.context.every)
         for step in steps.changes(self.context.account, cluster.id, step_id, self.context.every, self._within):
             self.context.say(f"{datetime.now(UTC):%H:%M:%S} UTC {step.id} ({step.name}): {step.state}")
         if step.state != steps.DONE:
@@ -187,22 +190,37 @@ class Smoke:
                     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": one["Key"]} for one in found], "Quiet": True})
 
     def _down(self) -> None:
-        """Ends the cluster; also one that was asked for and whose id did not come back. Says what goes wrong."""
-        account, name = self.context.account, self.settings.name
+        """Ends every cluster that came of it, also one whose id did not come back. Says what goes wrong."""
+        account, context = self.context.account, self.context
         try:
             with translated():
-                cluster = clusters.describe(account, self.cluster_id) if self.cluster_id else clusters.find(account, name)
-                if cluster is None:
-                    self.context.say("no cluster was made")
+                made = self._made()
+                if not made:
+                    context.say("no cluster was made")
                     return
-                clusters.end(account, cluster, self.context.say, self.context.every)
-                cost = f"${cluster.so_far(self.context.prices):,.2f}"
-                self.prove(GONE, f"{cluster.id} has ended, and cost {cost} or what your bill says")
+                left: RunFailed | None = None
+                for cluster in made:
+                    try:
+                        clusters.end(account, cluster, context.say, context.every)
+                    except RunFailed as failed:
+                        left = failed  # and the others are ended all the same
+                if left:
+                    raise left
+                ended = [f"{cluster.id} has ended, and cost ${cluster.so_far(context.prices):,.2f}" for cluster in made]
+                self.prove(GONE, f"{'; '.join(ended)} or what your bill says")
                 if self.failed_step:
-                    self._last_words(cluster, self.failed_step)
+                    self._last_words(made[0], self.failed_step)
         except FruitsError as failed:
             self.failure = failed
             self.context.err(f"error: {failed}\nNOT GONE: `ls --all-regions` shows what runs, `down` ends it")
+
+    def _made(self) -> list[Cluster]:
+        """All of the name that it asked for, the one that it worked on first."""
+        if not self.asked:
+            return []
+        account, name, own = self.context.account, self.settings.name, self.cluster_id
+        others = [cluster for cluster in clusters.ours(account) if cluster.name == name and cluster.id != own]
+        return [clusters.describe(account, own), *others] if own else others
 
     def _last_words(self, cluster: Cluster, step_id: str) -> None:
         """EMR writes what a step said when the cluster ends."""

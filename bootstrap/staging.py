@@ -1,15 +1,14 @@
 """What the nodes install, put into the bucket once: a bundle's folder is named by its content."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bootstrap.aws import Account, code_of
 from bootstrap.bundle import SUMS, Machine, make_bundle
 from bootstrap.request import BUNDLES, Bundle
 from bootstrap.settings import Settings
-
-AT_A_TIME = 8  # files that are sent
+from bootstrap.transfer import in_parallel
+from fruits.errors import RunFailed
 
 
 def staged(account: Account, settings: Settings, bucket: str, folder: Path, say: Callable[[str], None]) -> Bundle:
@@ -27,8 +26,9 @@ def staged(account: Account, settings: Settings, bucket: str, folder: Path, say:
     def send(path: Path) -> None:
         account.s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder)}")
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        list(pool.map(send, files))
+    for path, fault in in_parallel(send, files):
+        if fault:
+            raise RunFailed(f"{path.relative_to(folder)} cannot be read: {fault.strerror or fault}", "run the same command again")
     send(folder / SUMS)  # last: where it is, the others are
     return bundle
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap import cluster as clusters
-from bootstrap.aws import Account
+from bootstrap.aws import Account, taken_once
 from bootstrap.cluster import Cluster
 from bootstrap.logs import logs
 from fruits.errors import BadArgument, RunFailed
@@ -35,22 +35,28 @@ def arguments(command: str) -> list[str]:
     return ["bash", "-c", f'{_PLACES}\n(\n{command}\n)\ncode=$?\necho "exit code $code"\nexit $code']
 
 
-def add(account: Account, cluster_id: str, name: str, command: str) -> str:
+def add(account: Account, cluster_id: str, name: str, command: str, every: float) -> str:
     """The new step's id. The cluster goes on whatever becomes of it. Raises `BadArgument` for more than EMR takes."""
     given = arguments(command)
     if len(given[-1]) > LONGEST_ARGUMENT:
         raise BadArgument(f"EMR takes {LONGEST_ARGUMENT:,} characters of a step, these are {len(given[-1]):,}", "give fewer arguments")
-    added: Any = account.emr.add_job_flow_steps(
-        JobFlowId=cluster_id,
-        Steps=[
-            {
-                "Name": name[:LONGEST_NAME],
-                "ActionOnFailure": "CONTINUE",
-                "HadoopJarStep": {"Jar": "command-runner.jar", "Args": given},
-            }
-        ],
+    step: Any = {
+        "Name": name[:LONGEST_NAME],
+        "ActionOnFailure": "CONTINUE",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": given},
+    }
+    before = _named(account, cluster_id, step["Name"])
+    return taken_once(
+        lambda: account.emr_once.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step])["StepIds"][0],
+        lambda: next(iter(_named(account, cluster_id, step["Name"]) - before), None),
+        every,
     )
-    return str(added["StepIds"][0])
+
+
+def _named(account: Account, cluster_id: str, name: str) -> set[str]:
+    """Ids of the cluster's steps of that name."""
+    pages = account.emr.get_paginator("list_steps").paginate(ClusterId=cluster_id)
+    return {step["Id"] for page in pages for step in page["Steps"] if step["Name"] == name}
 
 
 def describe(account: Account, cluster_id: str, step_id: str) -> Step:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.costs import Cost
-from benchmarks.prices import Prices
+from benchmarks.prices import Asked, Prices
 from bootstrap import progress
 from bootstrap.aws import CONNECTIONS, Account, code_of
 from fruits.errors import BadArgument
@@ -81,12 +81,9 @@ def sent_in(size: int) -> int:
 
 def cost_of(region: str, prices: Prices, parts: Mapping[str, tuple[str, float]]) -> Cost:
     """`parts`: by what they are called, an item of the table of prices and how many of its units."""
-    found = {what: (prices.find(region, item), count) for what, (item, count) in parts.items()}
-    return Cost(
-        {what: count * price.usd for what, (price, count) in found.items() if price},
-        [what for what, (price, _) in found.items() if not price],
-        [price.assumed for price, _ in found.values() if price and price.assumed],
-    )
+    price = Asked(prices, region)
+    found = {what: count * of.usd for what, (item, count) in parts.items() if (of := price(item))}
+    return Cost(found, [what for what in parts if what not in found], sorted(price.assumed))
 
 
 def config() -> "TransferConfig":

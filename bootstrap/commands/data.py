@@ -5,12 +5,11 @@ from collections.abc import Mapping
 import rich_click as click
 from rich.filesize import decimal
 
-from benchmarks.costs import Cost
 from bootstrap import backup as backups
 from bootstrap import cluster as clusters
 from bootstrap import logs as written
 from bootstrap import upload as uploads
-from bootstrap.context import Context, cluster_id_option, command
+from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
 from bootstrap.request import IMAGES, LOGS, RESULTS
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import DEFAULT_PATTERNS
@@ -45,7 +44,8 @@ def upload(context: Context, folder: str, to: str, patterns: tuple[str, ...]) ->
     )
     before = len(prepared.failed)
     if prepared.photos:
-        _cost(context, prepared.cost(context.settings.region, context.prices))
+        cost = prepared.cost(context.settings.region, context.prices)
+        context.say_cost(str(cost), cost)
         context.confirm("Copy them?")
         uploads.send(context.account, prepared)
     copied = len(prepared.photos) - (len(prepared.failed) - before)
@@ -73,7 +73,8 @@ def backup(context: Context, folder: str, prefix: str | None, everything: bool) 
     )
     before = len(prepared.failed)
     if prepared.objects:
-        _cost(context, prepared.cost(context.settings.region, context.prices))
+        cost = prepared.cost(context.settings.region, context.prices)
+        context.say_cost(str(cost), cost)
         context.confirm("Copy them?")
         backups.fetch(context.account, prepared)
     copied = len(prepared.objects) - (len(prepared.failed) - before)
@@ -89,21 +90,13 @@ def _left_out(context: Context, what: str, ignored: Mapping[str, int]) -> None:
         context.say(f"{what}: {', '.join(f'{count:,} {why}' for why, count in sorted(ignored.items()))}")
 
 
-def _cost(context: Context, cost: Cost) -> None:
-    context.say(f"{cost}: {', '.join(f'{part} ${usd:.4f}' for part, usd in cost.parts.items())}")
-    if cost.unknown:
-        context.say(f"without a price, and in no sum: {', '.join(cost.unknown)}")
-    for assumed in cost.assumed:
-        context.say(f"assumed: {assumed}")
-
-
 def _failed(failed: Mapping[str, str]) -> int:
     for name, why in sorted(failed.items()):
         click.echo(f"failed: {name}: {why}", err=True)
     return 1 if failed else 0
 
 
-@command()
+@command(interrupted=UNCHANGED)
 @cluster_id_option
 @click.option("--step", metavar="ID", help="All that a step said.")
 @click.option("--node", metavar="ID", help="The daemons and bootstrap actions of a node, by its EC2 id.")

@@ -14,9 +14,9 @@ from bootstrap.address import with_address
 from bootstrap.arguments import asked
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context, cluster_id_option, command
-from bootstrap.cost import MEASURED, groups, hourly, jobs_on
+from bootstrap.cost import MEASURED, UNPRICED, groups, hourly, jobs_on
 from bootstrap.counting import MOST, counted
-from bootstrap.launch import shown_checks
+from bootstrap.launch import say_more_costs, shown_checks
 from bootstrap.request import LOGS, PYTHON, check_release
 from bootstrap.smoke import EXPECTED_SECONDS, Smoke
 from bootstrap.steps import Step
@@ -24,12 +24,11 @@ from fruits.backend import DEFAULT
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import Job
 
+LOG_MINUTES = 10.0
 _LOG_MINUTES = click.option(
     "--log-minutes",
     type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    help="To wait for the end of the log, which EMR writes some minutes after the step.",
+    help=f"To wait for the end of the log, which EMR writes some minutes after the step. [default: {LOG_MINUTES:g}]",
 )
 
 
@@ -40,7 +39,7 @@ _LOG_MINUTES = click.option(
 @click.option("--cancel", "cancelled", metavar="STEP", help="End that step, and nothing else.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [FRUITS OPTIONS]")
 def submit(
-    context: Context, cluster_id: str | None, no_wait: bool, log_minutes: float, cancelled: str | None, arguments: tuple[str, ...]
+    context: Context, cluster_id: str | None, no_wait: bool, log_minutes: float | None, cancelled: str | None, arguments: tuple[str, ...]
 ) -> int:
     """Run `python -m fruits` on the cluster, follow it, print what it said, and end with its exit code.
 
@@ -48,9 +47,11 @@ def submit(
     Without any, the images of the cluster's bucket.
     """
     account = context.account
+    if no_wait and log_minutes is not None:
+        raise BadArgument("--no-wait waits for no log: --log-minutes has no effect", "leave one of them out")
     if cancelled:
-        if arguments:
-            raise BadArgument("--cancel starts nothing: what follows -- has no effect", "leave one of them out")
+        if arguments or no_wait or log_minutes is not None:
+            raise BadArgument("--cancel starts nothing: --no-wait, --log-minutes and what follows -- have no effect", "leave them out")
         cluster = clusters.running(account, context.settings.name, cluster_id)
         steps.cancel(account, cluster.id, cancelled)
         context.say(f"{cancelled}: asked to end; `status` shows whether it has")
@@ -60,7 +61,7 @@ def submit(
     _cost(context, cluster, job)
     context.confirm(f"Run it on {cluster.id}?")
     line = shlex.join([PYTHON, "-m", "fruits", *arguments])
-    step_id = steps.add(account, cluster.id, shlex.join(["fruits", *arguments]), line)
+    step_id = steps.add(account, cluster.id, shlex.join(["fruits", *arguments]), line, context.every)
     context.say(f"{step_id}: {line}")
     return 0 if no_wait else _followed(context, cluster, step_id, log_minutes)
 
@@ -87,13 +88,11 @@ def _cost(context: Context, cluster: Cluster, job: Job | None) -> None:
 
 def _cost_by_hour(context: Context, cluster: Cluster) -> Cost:
     by_hour = cluster.an_hour(context.prices)
-    context.say(f"{cluster.id} costs {by_hour} an hour, whether it works or not")
-    if by_hour.unknown:
-        context.say(f"without a price, and in no sum: {', '.join(by_hour.unknown)}")
+    context.say_cost(f"{cluster.id} costs {by_hour} an hour, whether it works or not", by_hour)
     return by_hour
 
 
-def _followed(context: Context, cluster: Cluster, step_id: str, log_minutes: float) -> int:
+def _followed(context: Context, cluster: Cluster, step_id: str, log_minutes: float | None) -> int:
     """Shows a step's states and, when it has ended, what it said. Its exit code; raises `RunFailed` where it did not come to one."""
     try:
         for step in steps.changes(context.account, cluster.id, step_id, context.every):
@@ -101,7 +100,7 @@ def _followed(context: Context, cluster: Cluster, step_id: str, log_minutes: flo
     except KeyboardInterrupt:
         context.err(f"{step_id} goes on: `status` shows it, `logs` what it said, `submit --cancel {step_id}` ends it")
         raise
-    return _ended(context, cluster, step, log_minutes)
+    return _ended(context, cluster, step, LOG_MINUTES if log_minutes is None else log_minutes)
 
 
 def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -> int:
@@ -134,7 +133,7 @@ def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder. [default: benchmarks/results/DATE-emr]")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="-- [BENCHMARKS OPTIONS]")
 def benchmark(
-    context: Context, cluster_id: str | None, log_minutes: float, images: str | None, output: Path | None, arguments: tuple[str, ...]
+    context: Context, cluster_id: str | None, log_minutes: float | None, images: str | None, output: Path | None, arguments: tuple[str, ...]
 ) -> int:
     """Measure both backends on the cluster, bring the results here, and make one page of them and of this machine's.
 
@@ -155,7 +154,7 @@ def benchmark(
     results = f"{measuring.FOLDER}/{datetime.now(UTC):%Y-%m-%dT%H%M%S}/"
     brought = measuring.staged(context.account, cluster.bucket)
     line = measuring.command(brought, cluster.bucket, images, results, arguments)
-    step_id = steps.add(context.account, cluster.id, shlex.join(["benchmarks", *arguments]), line)
+    step_id = steps.add(context.account, cluster.id, shlex.join(["benchmarks", *arguments]), line, context.every)
     context.say(f"{step_id}: python -m benchmarks, with its results in s3://{cluster.bucket}/{results}")
     if code := _followed(context, cluster, step_id, log_minutes):
         return code
@@ -186,15 +185,17 @@ def smoke(context: Context, max_cost: float) -> int:
     if there := clusters.find(context.account, settings.name):
         raise BadArgument(f"{there.id} is named {settings.name} and {there.state}: smoke makes its own", "`down` first, or another --name")
     by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
-    if unpriced := {group.type for group in groups(settings)} & set(by_hour.unknown):
+    if unpriced := set(by_hour.unknown) - set(UNPRICED):
         raise BadArgument(f"{', '.join(sorted(unpriced))} has no price: no limit can be kept", "give --prices with it")
     expected = by_hour.total * EXPECTED_SECONDS / 3600
     context.say(
         f"about ${expected:,.2f} for {in_words(EXPECTED_SECONDS)} of {by_hour} an hour; without a price: {', '.join(by_hour.unknown)}"
     )
+    made = foundation.find(context.account, settings)
+    say_more_costs(context, made)
     if expected > max_cost:
         raise BadArgument(f"that is more than --max-cost {max_cost:g}", "allow more, or take fewer nodes: --profile starter")
-    if any(check.advice for check in shown_checks(context, foundation.find(context.account, settings))):
+    if any(check.advice for check in shown_checks(context, made)):
         raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
     context.confirm(f"Make a cluster in {settings.region}, use it, and end it, for ${max_cost:,.2f} at most?")
     return Smoke(context, settings, max_cost).run()

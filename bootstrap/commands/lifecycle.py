@@ -13,13 +13,14 @@ from bootstrap import cluster as clusters
 from bootstrap import foundation
 from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
-from bootstrap.aws import Account
+from bootstrap.aws import Account, is_unseen, translated
 from bootstrap.cluster import Cluster
-from bootstrap.context import Context, cluster_id_option, command
+from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
 from bootstrap.cost import groups, hourly, jobs
-from bootstrap.counting import counted
-from bootstrap.launch import awaited, launched, shown_checks
+from bootstrap.counting import MOST, counted
+from bootstrap.launch import awaited, launched, prepared, say_more_costs, shown_checks
 from bootstrap.request import IMAGES, Bundle, Resources, check_release, run_job_flow
+from bootstrap.settings import Settings
 from bootstrap.uis import show_uis
 from fruits.errors import BadArgument, FruitsError
 
@@ -27,7 +28,7 @@ DATA_SET = 22_688  # images of the customer's folder, where the bucket has none 
 MADE_BY_UP = "(made by up)"
 
 
-@command()
+@command(release=True, interrupted=UNCHANGED)
 def preflight(context: Context) -> int:
     """Look whether the cluster can be made: credentials, quota, release, types, bucket, roles, network. Makes and changes nothing.
 
@@ -37,7 +38,7 @@ def preflight(context: Context) -> int:
     return 1 if any(check.advice for check in found) else 0
 
 
-@command(release=True)
+@command(release=True, interrupted=UNCHANGED)
 @click.option("--images", type=click.IntRange(1), help=f"Of the job. [default: what is in the bucket, or {DATA_SET}]")
 @click.option("--json", "as_json", is_flag=True, help="All as one JSON object.")
 def plan(context: Context, images: int | None, as_json: bool) -> int:
@@ -47,11 +48,14 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
     """
     settings = context.settings
     try:
-        made, bucket = foundation.find(context.account, settings), context.bucket
+        with translated():
+            made, bucket = foundation.find(context.account, settings), context.bucket
     except FruitsError as unknown:
+        if not is_unseen(unknown):
+            raise
         context.err(f"not asked of AWS: {unknown.message}")
-        made, bucket = None, settings.bucket or f"fruits-ACCOUNT-{settings.region}"
-    request = run_job_flow(settings, made or _not_made(bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
+        made, bucket = None, settings.bucket_of("ACCOUNT")
+    request = run_job_flow(settings, made or _not_made(settings, bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
     by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
     images = images or (counted(context.account, f"s3://{context.bucket}/{IMAGES}") if made else 0) or DATA_SET
     if as_json:
@@ -64,7 +68,7 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
         )
     else:
         click.echo(json.dumps(request, indent=2))
-        _costs(context, by_hour, images)
+        _costs(context, by_hour, images, made)
     try:
         check_release(settings.release)
     except BadArgument as refused:
@@ -72,17 +76,15 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
     return 0
 
 
-def _not_made(bucket: str) -> Resources:
-    return Resources(bucket, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, None, MADE_BY_UP, MADE_BY_UP)
+def _not_made(settings: Settings, bucket: str) -> Resources:
+    service_group = MADE_BY_UP if settings.network.private else None
+    return Resources(bucket, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, service_group, MADE_BY_UP, MADE_BY_UP)
 
 
-def _costs(context: Context, by_hour: Cost, images: int) -> None:
+def _costs(context: Context, by_hour: Cost, images: int, made: Resources | None) -> None:
     settings = context.settings
-    context.say(f"{by_hour} an hour: {', '.join(f'{part} ${usd:.3f}' for part, usd in by_hour.parts.items())}")
-    if by_hour.unknown:
-        context.say(f"without a price, and in no sum: {', '.join(by_hour.unknown)}")
-    for assumed in by_hour.assumed:
-        context.say(f"assumed: {assumed}")
+    context.say_cost(f"{by_hour} an hour", by_hour)
+    say_more_costs(context, made)
     of, source = jobs(settings, images, context.prices)
     for job in of:
         run, start = in_words(job.run_seconds), in_words(job.start_seconds)
@@ -107,10 +109,10 @@ def up(context: Context, images: int | None) -> int:
         if any(check.advice for check in shown_checks(context, made)):
             raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
         images = images or counted(context.account, f"s3://{context.bucket}/{IMAGES}") or DATA_SET
-        _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images)
+        _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images, made)
         context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
         context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
-        started = launched(context, settings)
+        started = launched(context, prepared(context, settings))
     else:
         started = there.id
         context.say(f"{there.id} is there already, {there.state} since {there.begun:%Y-%m-%d %H:%M} UTC: left as it is")
@@ -120,12 +122,12 @@ def up(context: Context, images: int | None) -> int:
     return 0
 
 
-@command()
+@command(interrupted=UNCHANGED)
 @cluster_id_option
 @click.option("--json", "as_json", is_flag=True)
 def status(context: Context, cluster_id: str | None, as_json: bool) -> int:
     """State, cost so far, nodes, steps and pages of the cluster. Exit code 1 where there is none."""
-    cluster = clusters.find(context.account, context.settings.name, cluster_id)
+    cluster = clusters.find(context.account, context.settings.name, cluster_id, ending=True)
     if cluster is None:
         click.echo(
             "null"
@@ -173,7 +175,7 @@ def down(context: Context, cluster_id: str | None) -> int:
 
     By the hour they cost nothing, but for the endpoints of a private network.
     """
-    cluster = clusters.find(context.account, context.settings.name, cluster_id)
+    cluster = clusters.find(context.account, context.settings.name, cluster_id, ending=True)
     if cluster is None:
         context.say(f"no cluster named {context.settings.name} runs in {context.settings.region}")
         return 0
@@ -183,7 +185,7 @@ def down(context: Context, cluster_id: str | None) -> int:
     return 0
 
 
-@command()
+@command(interrupted=UNCHANGED)
 @click.option("--all-regions", is_flag=True, help="Not in this region alone.")
 @click.option("--json", "as_json", is_flag=True)
 def ls(context: Context, all_regions: bool, as_json: bool) -> int:
@@ -210,9 +212,15 @@ def ls(context: Context, all_regions: bool, as_json: bool) -> int:
 @click.option("--with-data", is_flag=True, help="The bucket too, and all images and results in it.")
 def destroy(context: Context, with_data: bool) -> int:
     """Remove the foundation, after asking: roles, security groups, an empty bucket, and with --with-data one that is not."""
-    if cluster := clusters.find(context.account, context.settings.name):
-        raise BadArgument(f"{cluster.id} runs on it", "end it first: `down`")
-    what = "with the bucket and ALL DATA in it" if with_data else "but for a bucket that holds something"
+    if cluster := clusters.find(context.account, context.settings.name, ending=True):
+        raise BadArgument(f"{cluster.id} is {cluster.state} and uses it", "end it first, and wait until it has ended: `down` does both")
+    what = "but for a bucket that holds something"
+    if with_data:
+        bucket = foundation.bucket_of(context.account, context.settings)
+        if using := [cluster.id for cluster in clusters.ours(context.account) if cluster.bucket == bucket]:
+            raise BadArgument(f"{', '.join(using)} uses s3://{bucket}", "end it first: `down --cluster-id`")
+        count = counted(context.account, f"s3://{bucket}") or 0
+        what = f"with the bucket s3://{bucket} and ALL DATA in it, {'at least ' if count == MOST else ''}{count:,} objects"
     context.confirm(f"Remove the foundation {context.settings.name} of {context.settings.region}, {what}?")
     foundation.destroy(context.account, context.settings, with_data, context.say)
     return 0

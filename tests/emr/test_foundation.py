@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
 from moto.cloudformation.models import Event, Stack
 
 from bootstrap import foundation
 from bootstrap.aws import Account
+from bootstrap.network import network_of
 from bootstrap.settings import Settings, read_settings
 from fruits.errors import BadArgument, RunFailed
 
@@ -270,10 +272,9 @@ def test_the_bucket_of_another_account_is_refused_before_anything_is_made(accoun
     assert account.cloudformation.list_stacks()["StackSummaries"] == []
 
 
-@pytest.mark.parametrize("cidr", ["", "2001:db8::1/128"])
-def test_ssh_without_an_ipv4_address_is_refused_before_anything_is_made(account: Account, told: list[str], cidr: str) -> None:
+def test_ssh_without_an_address_is_refused_before_anything_is_made(account: Account, told: list[str]) -> None:
     with pytest.raises(BadArgument, match="is no IPv4 network"):
-        deploy(account, settings(access={"way": "ssh", "cidr": cidr}), told)
+        deploy(account, settings(access={"way": "ssh"}), told)
     assert account.cloudformation.list_stacks()["StackSummaries"] == []
 
 
@@ -295,6 +296,38 @@ def test_a_private_subnet_is_made_with_a_way_to_s3_and_to_what_the_nodes_need(ac
 
     assert deploy(account, settings(**PRIVATE), told) == made
     assert told[-1] == "fruits-foundation: nothing to change"
+
+
+def offered(patch: pytest.MonkeyPatch, zone: str) -> None:
+    """All types in that zone alone."""
+    call = BaseClient._make_api_call
+
+    def answered(self: BaseClient, name: str, parameters: dict[str, Any]) -> Any:
+        answer: Any = call(self, name, parameters)
+        if name == "DescribeInstanceTypeOfferings":
+            answer["InstanceTypeOfferings"] = [offer for offer in answer["InstanceTypeOfferings"] if offer["Location"] == zone]
+        return answer
+
+    patch.setattr(BaseClient, "_make_api_call", answered)
+
+
+@pytest.mark.parametrize("given", [{}, PRIVATE], ids=["public", "private"])
+def test_a_zone_that_does_not_offer_the_types_any_more_is_not_kept(account: Account, given: dict[str, Any]) -> None:
+    def parameters(now: dict[str, str]) -> dict[str, str]:
+        return network_of(account, settings(**given), now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        offered(patch, f"{REGION}a")
+        first = parameters({})
+        assert parameters(first) == first
+    with pytest.MonkeyPatch.context() as patch:
+        offered(patch, f"{REGION}b")
+        second = parameters(first)
+    if given:
+        assert (first["PrivateSubnetZone"], second["PrivateSubnetZone"]) == (f"{REGION}a", f"{REGION}b")
+    else:
+        zones = [account.ec2.describe_subnets(SubnetIds=[one["SubnetId"]])["Subnets"][0]["AvailabilityZone"] for one in (first, second)]
+        assert zones == [f"{REGION}a", f"{REGION}b"]
 
 
 def private_subnet(account: Account, nat: bool) -> tuple[str, str]:

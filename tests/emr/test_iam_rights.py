@@ -54,7 +54,7 @@ def calls() -> set[tuple[str, str]]:
         for client, named, method, paginated in re.findall(
             r"\baccount\.(?:client\(\"([\w-]+)\"\)|(\w+))\.(\w+)(?:\(\s*\"(\w+)\")?", source
         ):
-            service = client or named
+            service = (client or named).removesuffix("_once")
             if service in ("emr", "ec2", "s3", "iam", "cloudformation", "quotas", "ssm", "sts"):
                 found.add((service, paginated if method == "get_paginator" else method))
     return found

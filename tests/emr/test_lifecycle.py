@@ -2,10 +2,13 @@
 
 import gzip
 import json
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import click
 import click.testing
 import pytest
 from botocore.client import BaseClient
@@ -90,7 +93,7 @@ def test_from_nothing_to_gone(world: World) -> None:
     assert made.id in run("ls", "--all-regions").stdout
     refused = run("destroy", "--yes")
     assert refused.exit_code == 2
-    assert f"{made.id} runs on it" in refused.stderr
+    assert f"{made.id} is WAITING and uses it" in refused.stderr
 
     down = run("down", "--poll", "0")
     assert down.exit_code == 0, down.output
@@ -121,7 +124,9 @@ def test_up_is_not_done_where_nobody_can_be_asked(calls: list[str]) -> None:
     [
         (("--set", "idle_minutes=0"), "no cluster without an end"),
         (("--set", "access.cidr=0.0.0.0/0"), "open to the world"),
-        (("--set", "access.cidr=::/0"), "open to the world"),
+        (("--set", "access.cidr=::/0"), "no IPv4 network"),
+        (("--set", "core=3", "--set", "core.count=3"), "core is given as 3 too"),
+        (("--set", "core.count=3", "--set", "core=3"), "--set core is given twice"),
         (("--release", "emr-6.13.0"), "glibc 2.26"),
         (("--region", "eu-west-33"), "no region eu-west-33"),
         (("--profile", "huge"), "no profile 'huge'"),
@@ -180,6 +185,61 @@ def test_plan_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '"Name": "fruits"' in plan.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--region", "eu-west-33"), "no region eu-west-33"), ((), "was not made by python -m bootstrap")],
+    ids=["an unknown region", "a foreign stack"],
+)
+def test_plan_refuses_what_up_would(arguments: tuple[str, ...], said: str) -> None:
+    boto3.client("cloudformation", region_name=REGION).create_stack(
+        StackName="fruits-foundation", TemplateBody=json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    )
+    plan = run("plan", *arguments)
+    assert plan.exit_code == 2, plan.output
+    assert said in plan.stderr
+    assert not plan.stdout
+
+
+def test_plan_says_what_is_paid_for_besides() -> None:
+    given = ("--images", "1000", "--set", "network.private=true", "--set", "scaling.min=1", "--set", "scaling.max=11")
+    plan = run("plan", *given)
+    assert plan.exit_code == 0, plan.output
+    assert "interface endpoints, by the hour until `destroy`" in plan.stdout
+    assert "public IPv4" not in plan.stdout
+    assert "the disks' key, 1 USD a month" in plan.stdout
+    # 1 + 1 on demand and 10 on Spot at most.
+    most = 2 * 0.224 + 10 * (0.0629 + 0.0642) / 2 + 12 * 0.048
+    assert f"scaled to its 11 core and task nodes, at least ${most:.2f} an hour" in plan.stdout
+    request = json.loads(plan.stdout[: plan.stdout.index("\n}\n") + 2])
+    assert request["Instances"]["ServiceAccessSecurityGroup"] == "(made by up)"
+
+
+def test_a_bucket_that_another_cluster_uses_is_not_removed() -> None:
+    bucket()
+    images("Test", 3)
+    other = cluster(name="other")
+    refused = run("destroy", "--with-data", "--yes")
+    assert refused.exit_code == 2
+    assert f"{other} uses s3://{BUCKET}" in refused.stderr
+    assert run("down", "--name", "other", "--poll", "0").exit_code == 0
+    asked = run("destroy", "--with-data")
+    assert asked.exit_code == 2
+    assert f"with the bucket s3://{BUCKET} and ALL DATA in it, 3 objects?" in asked.stderr
+    assert boto3.client("s3", region_name=REGION).list_objects_v2(Bucket=BUCKET)["KeyCount"] == 3
+
+
+def test_ctrl_c_at_the_question_is_an_interruption(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    def interrupted(_: str) -> bool:
+        raise click.Abort
+
+    monkeypatch.setattr("bootstrap.context.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr("bootstrap.context.click.confirm", interrupted)
+    asked = run("destroy")
+    assert asked.exit_code == 130
+    assert "interrupted" in asked.stderr
+    assert not changed(calls)
+
+
 def test_a_cluster_that_fails_while_up_waits_says_why_with_the_nodes_own_words(world: World) -> None:
     bucket()
     cluster()
@@ -216,6 +276,61 @@ def test_roles_that_were_just_made_are_waited_for(world: World, monkeypatch: pyt
     monkeypatch.setattr(ElasticMapReduceBackend, "run_job_flow", lambda *_, **__: refused())
     with pytest.raises(ClientError, match="Invalid instance count"):
         start(account, request, every=0)
+
+
+def test_an_answer_that_was_lost_makes_no_second_cluster(world: World) -> None:
+    sent = world.lose("RunJobFlow")
+    up = run("up", "--yes", "--poll", "0", "--images", "1000")
+    assert up.exit_code == 0, up.output
+    assert sent == ["RunJobFlow"]
+    (made,) = world.clusters
+    assert f"{made.id}: asked for" in up.stdout
+
+
+def test_an_up_that_another_one_was_faster_than_makes_no_second_cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def another(*_: Any) -> bool:
+        cluster()
+        return True
+
+    monkeypatch.setattr("bootstrap.jupyter.place", another)
+    up = run("up", "--yes", "--poll", "0", "--images", "1000")
+    assert up.exit_code == 2, up.output
+    assert "was begun meanwhile" in up.stderr
+    assert [made.state for made in world.clusters] == ["WAITING"]
+
+
+def test_a_cluster_that_ends_is_seen_until_it_has_ended(world: World) -> None:
+    bucket()
+    ending = cluster()
+    world.cluster("TERMINATING")()
+    assert f"{ending} fruits: TERMINATING" in run("status").stdout
+    refused = run("destroy", "--yes")
+    assert refused.exit_code == 2
+    assert f"{ending} is TERMINATING and uses it" in refused.stderr
+    world.on("describe_cluster", None, None, world.cluster("TERMINATED"))
+    down = run("down", "--poll", "0")
+    assert down.exit_code == 0, down.output
+    assert [line for line in down.stdout.splitlines() if ": TERMINAT" in line] == [f"{ending}: TERMINATING", f"{ending}: TERMINATED"]
+    assert f"{ending} is gone" in down.stdout
+
+
+def test_beside_one_that_ends_the_one_that_runs_is_meant(world: World) -> None:
+    bucket()
+    cluster()
+    world.cluster("TERMINATING")()
+    runs = cluster()
+    assert json.loads(run("status", "--json").stdout)["id"] == runs
+
+
+def test_a_cluster_that_has_ended_costs_no_more(world: World) -> None:
+    bucket()
+    ended = cluster()
+    assert run("down", "--poll", "0").exit_code == 0
+    world.clusters[0].creation_datetime -= timedelta(hours=3)
+    world.clusters[0].end_datetime -= timedelta(hours=2)
+    status = json.loads(run("status", "--cluster-id", ended, "--json").stdout)
+    # An hour: 2 x 0.224 on demand, 2 x (0.0629 + 0.0642) / 2 on Spot, 4 x 0.048 of EMR.
+    assert status["usd_so_far"] == pytest.approx(2 * 0.224 + 0.0629 + 0.0642 + 4 * 0.048, rel=0.01)
 
 
 def refused() -> None:

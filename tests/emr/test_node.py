@@ -521,7 +521,7 @@ def test_a_machine_without_python(node: Node, bundle: Bundle, without_python: Pa
     ended = node.install(bundle.folder, bundle.sums, "--prefix", "/opt/else/where", path="/opt/commands")
     assert ended.returncode == 0, ended.stderr
     assert (node.root.written / "opt/asked").read_text() == "install --assumeyes --quiet python3.11 python3.11-pip\n"
-    assert tomllib.loads((node.root.written / DEFAULTS).read_text()) == {"environment": "venv:///opt/else/where"}
+    assert tomllib.loads((node.root.written / DEFAULTS).read_text()) == {}
     assert node.root.run("/opt/else/where/bin/python", "-c", f"import {PACKAGE}, fruits").returncode == 0
 
 

@@ -1,5 +1,6 @@
 """What cannot be made is told before anything is: wrong values of each kind, in an account of moto's."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_region_without_a_default_vpc() -> None:
     for subnet in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=subnet["SubnetId"])
     ec2.delete_vpc(VpcId=vpc["VpcId"])
-    assert "no default one" in failed(checked())["VPC"].found
+    assert "has no default VPC" in failed(checked())["VPC"].found
 
 
 def test_a_vpc_whose_subnets_have_no_way_out(account: Account) -> None:
@@ -134,7 +135,7 @@ def test_a_subnet_of_another_vpc() -> None:
 ANYTHING = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "emr:*", "Resource": "*"}]}'
 
 
-def _made(policy: bool = True, profile: bool = True) -> Resources:
+def _made(policy: bool = True, profile: bool = True, policies: Sequence[str] = ("nodes", "sessions-through-ssm")) -> Resources:
     """A foundation of the parts that are looked at."""
     iam, ec2 = boto3.client("iam"), boto3.client("ec2", region_name=REGION)
     iam.create_role(RoleName="service", AssumeRolePolicyDocument="{}")
@@ -142,6 +143,8 @@ def _made(policy: bool = True, profile: bool = True) -> Resources:
         arn = iam.create_policy(PolicyName="AmazonEMRServicePolicy_v2", PolicyDocument=ANYTHING)
         iam.attach_role_policy(RoleName="service", PolicyArn=arn["Policy"]["Arn"])
     iam.create_role(RoleName="nodes", AssumeRolePolicyDocument="{}")
+    for name in policies:
+        iam.put_role_policy(RoleName="nodes", PolicyName=name, PolicyDocument=ANYTHING)
     if profile:
         iam.create_instance_profile(InstanceProfileName="nodes")
         iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="nodes")
@@ -159,6 +162,30 @@ def test_a_foundation_that_is_whole() -> None:
 
 def test_a_service_role_that_has_lost_its_policy() -> None:
     assert list(failed(checked(_made(policy=False)))) == ["service role"]
+
+
+def test_nodes_that_have_lost_a_right() -> None:
+    wrong = failed(checked(_made(policies=["nodes"])))
+    assert list(wrong) == ["role of the nodes"]
+    assert "lacks sessions-through-ssm" in (wrong["role of the nodes"].advice or "")
+
+
+def test_sessions_through_ssm_are_needed_by_ssm_alone() -> None:
+    boto3.client("ec2", region_name=REGION).create_key_pair(KeyName="mine")
+    assert not failed(checked(_made(policies=["nodes"]), access={"way": "ssh", "key_pair": "mine"}))
+
+
+def test_the_subnet_of_the_foundation_is_not_compared_with_another_vpc() -> None:
+    made = _made()
+    other = boto3.client("ec2", region_name=REGION).create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    wrong = failed(checked(made, network={"vpc": other}))
+    assert "subnet" not in wrong
+    assert f"{other} has no subnet with public addresses" in wrong["network"].found
+
+
+def test_a_budget_that_writes_to_nobody_is_told() -> None:
+    assert "no alarm" in checked()["budget"].found
+    assert "budget" not in checked(budget={"email": "me@example.org"})
 
 
 def test_an_instance_profile_that_is_gone() -> None:

@@ -21,9 +21,11 @@ from click.testing import CliRunner
 from moto.ec2.models.instances import Instance
 from moto.s3.models import S3Backend
 
+from benchmarks.prices import TABLE
 from bootstrap import bundle
 from bootstrap.aws import Account
 from bootstrap.commands.jobs import smoke
+from bootstrap.launch import awaited
 from bootstrap.smoke import NOT_LOOKED_AT
 
 from . import accounts, stacks
@@ -297,6 +299,23 @@ def test_interrupted_twice_it_says_what_ends_the_cluster(world: World) -> None:
     assert "UNPROVEN the cluster is gone" in done.stdout
 
 
+def test_all_that_came_of_it_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second cluster of the name, which nobody knows of."""
+    monkeypatch.setattr("bootstrap.smoke.awaited", lambda context, made, look: cluster() and awaited(context, made, look))
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert [one.state for one in world.clusters] == ["TERMINATED"] * 2
+
+
+def test_a_cluster_that_somebody_else_began_meanwhile_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bootstrap.jupyter.place", lambda *_: bool(cluster()))
+    done = run()
+    assert done.exit_code == 1
+    assert "was begun meanwhile" in done.stderr
+    assert "no cluster was made" in done.stdout
+    assert [one.state for one in world.clusters] == ["WAITING"]
+
+
 def test_a_machine_that_is_left_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ec2 = boto3.client("ec2", region_name=REGION)
 
@@ -319,12 +338,18 @@ def test_a_machine_that_is_left_is_told(world: World, monkeypatch: pytest.Monkey
     [
         (["--max-cost", "0.3"], "that is more than --max-cost 0.3"),
         (["--set", "core.type=m5.24xlarge"], "m5.24xlarge has no price"),
+        (["--prices", "without-spot.tsv"], "m5.xlarge on Spot has no price"),
+        (["--prices", "without-fee.tsv"], "emr fee m5.xlarge has no price"),
         (["--release", "emr-6.13.0"], "runs Amazon Linux 2"),
         (["--set", "core.count=9"], "the cluster cannot be made as it is asked"),
         (["--set", "idle_minutes=0"], "there is no cluster without an end"),
     ],
 )
 def test_what_is_refused_before_anything_starts(world: World, arguments: list[str], said: str) -> None:
+    rows = [line.split("\t") for line in TABLE.read_text().splitlines() if not line.startswith("#")]
+    without_spot = [[*row[:4], "", "", *row[6:]] if row[1] == "m5.xlarge" else row for row in rows]
+    for name, table in (("spot", without_spot), ("fee", [row for row in rows if row[1] != "emr fee m5.xlarge"])):
+        Path(f"without-{name}.tsv").write_text("\n".join("\t".join(row) for row in table) + "\n")
     done = run(*arguments)
     assert done.exit_code == 2, done.output
     assert said in done.stderr

@@ -70,6 +70,16 @@ def test_the_exit_code_of_the_job_is_that_of_the_command(world: World) -> None:
     assert "error: no space" in done.stderr
 
 
+def test_an_answer_that_was_lost_makes_no_second_step(world: World) -> None:
+    assert run("--no-wait", "--", *ON_S3).exit_code == 0  # one of the same name is there before
+    sent = world.lose("AddJobFlowSteps")
+    done = run("--no-wait", "--", *ON_S3)
+    assert done.exit_code == 0, done.output
+    assert sent == ["AddJobFlowSteps"]
+    assert len(world.steps) == 2
+    assert f"{world.steps[1].id}: " in done.stdout
+
+
 def test_a_step_that_failed_and_of_which_there_is_no_log_says_where_it_will_be(world: World) -> None:
     world.on("describe_step", world.step("FAILED", "the node was lost"))
     done = run("--log-minutes", "0", "--", *ON_S3)
@@ -114,6 +124,16 @@ def test_interrupted_it_says_that_the_step_goes_on(world: World) -> None:
     assert step.state == "RUNNING"
     assert f"{step.id} goes on" in done.stderr
     assert f"submit --cancel {step.id}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "given", [("--no-wait", "--log-minutes", "1"), ("--cancel", "s-1", "--no-wait"), ("--cancel", "s-1", "--log-minutes", "1")]
+)
+def test_an_option_without_effect_is_refused(world: World, given: tuple[str, ...]) -> None:
+    refused = run(*given)
+    assert refused.exit_code == 2
+    assert "no effect" in refused.stderr
+    assert not world.steps
 
 
 def test_the_step_runs_the_products_own_python_with_the_arguments_as_they_were_typed(

@@ -10,6 +10,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.endpoint import Endpoint
+from botocore.exceptions import ReadTimeoutError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.emr.models import ElasticMapReduceBackend, emr_backends
 from moto.s3.models import S3Backend
@@ -27,6 +29,7 @@ class World:
     """`on("describe_step", ...)`: so many answers each have one happening before them; None is nothing. The last goes on for ever."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
         self._todo: dict[str, deque[Callable[[], None] | None]] = defaultdict(deque)
         self.asked: list[str] = []
         for question, backend in ASKED.items():
@@ -42,6 +45,22 @@ class World:
             return answer(*arguments, **named)
 
         return answered
+
+    def lose(self, operation: str) -> list[str]:
+        """AWS does what it is asked, once, and its answer does not arrive; from botocore's retries on, all is as it is. What is returned
+        has the requests of that name that went out."""
+        sent: list[str] = []
+        answered = Endpoint._do_get_response  # type: ignore[attr-defined]
+
+        def lost(endpoint: Endpoint, request: Any, model: Any, context: Any) -> Any:
+            answer = answered(endpoint, request, model, context)
+            if model.name != operation:
+                return answer
+            sent.append(operation)
+            return (None, ReadTimeoutError(endpoint_url=endpoint.host)) if len(sent) == 1 else answer
+
+        self._patch.setattr(Endpoint, "_do_get_response", lost)
+        return sent
 
     def on(self, question: str, *happenings: Callable[[], None] | None) -> None:
         self._todo[question] = deque(happenings)
