@@ -22,6 +22,7 @@ ENDING = "TERMINATING"
 ACTIVE: "Sequence[ClusterStateType]" = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 # As EMR words it: "Invalid InstanceProfile: ...", "Invalid service role", "Failed to authorize instance profile".
 _NOT_KNOWN = re.compile(r"invalid (service ?role|role|instance ?profile)|authorize instance ?profile", re.IGNORECASE)
+OF_CLUSTER = "aws:elasticmapreduce:job-flow-id"  # the tag that EMR gives its machines
 ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
 
 
@@ -189,13 +190,40 @@ def end(account: Account, cluster: Cluster, say: Callable[[str], None], every: f
 
 def machines(account: Account, cluster_id: str) -> list[str]:
     """EC2 instances of that cluster that are not gone or going."""
+    return [instance["InstanceId"] for instance in _machines(account, OF_CLUSTER, cluster_id)]
+
+
+def _machines(account: Account, tag: str, value: str) -> Iterator[Any]:
     pages = account.ec2.get_paginator("describe_instances").paginate(
         Filters=[
-            {"Name": "tag:aws:elasticmapreduce:job-flow-id", "Values": [cluster_id]},
+            {"Name": f"tag:{tag}", "Values": [value]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
         ]
     )
-    return [instance["InstanceId"] for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"]]
+    yield from (instance for page in pages for reservation in page["Reservations"] for instance in reservation["Instances"])
+
+
+@dataclass(frozen=True)
+class Left:
+    """What costs by the hour without a cluster. `kind`: machine or endpoint."""
+
+    kind: str
+    id: str
+    region: str
+
+
+def left(account: Account, running: Sequence[Cluster]) -> list[Left]:
+    """By our tag: machines of none of these clusters, and the interface endpoints of private foundations."""
+    known = {cluster.id for cluster in running}
+    found = [
+        Left("machine", machine["InstanceId"], account.region)
+        for machine in _machines(account, "ManagedBy", MANAGED_BY)
+        if not any(tag["Key"] == OF_CLUSTER and tag["Value"] in known for tag in machine["Tags"])
+    ]
+    pages = account.ec2.get_paginator("describe_vpc_endpoints").paginate(
+        Filters=[{"Name": "tag:ManagedBy", "Values": [MANAGED_BY]}, {"Name": "vpc-endpoint-type", "Values": ["Interface"]}]
+    )
+    return [*found, *(Left("endpoint", one["VpcEndpointId"], account.region) for page in pages for one in page["VpcEndpoints"])]
 
 
 def regions(account: Account) -> list[str]:

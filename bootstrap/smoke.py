@@ -2,9 +2,6 @@
 
 import json
 import shlex
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +16,7 @@ from bootstrap.cost import groups
 from bootstrap.launch import LAST_LINES, awaited, launched, prepared
 from bootstrap.request import PYTHON, RESULTS
 from bootstrap.settings import LEAST_IDLE_MINUTES, Settings
+from bootstrap.signals import as_ctrl_c
 from bootstrap.steps import Step
 from bootstrap.tunnel import primary_of
 from fruits.errors import FruitsError, RunFailed
@@ -80,7 +78,7 @@ class Smoke:
         """The exit code. Whatever happens, the cluster is ended; interrupted once more while that is waited for, it is left."""
         interrupted = False
         try:
-            with _ended_by_signals():
+            with as_ctrl_c():
                 try:
                     with translated():
                         self._work()
@@ -97,6 +95,9 @@ class Smoke:
             self.context.err(
                 f"left: EMR ends the cluster {LEAST_IDLE_MINUTES} minutes after its last work; `down` ends it now, `ls` shows it"
             )
+        if self.cluster_id and (interrupted or self.failure):
+            kept = [f"s3://{self.context.bucket}/{folder}/{self.cluster_id}" for folder in (INPUTS, OUTPUTS)]
+            self.context.err(f"what there is of the sample and of results stays in {' and '.join(kept)}")
         self._tell()
         if interrupted:
             return INTERRUPTED
@@ -240,20 +241,3 @@ def _failed(step: Step) -> RunFailed:
     return RunFailed(
         f"{step.id} ({step.name}) is {step.state}: {step.reason or 'EMR gives no reason'}", "its last words follow the cluster's end"
     )
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """A terminal that is closed, and a polite kill, are as Ctrl-C."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before: dict[signal.Signals, Callable[..., Any] | int | None] = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,6 +16,7 @@ from pathlib import Path
 from bootstrap.aws import Account
 from bootstrap.cluster import Cluster
 from bootstrap.settings import Access
+from bootstrap.signals import as_ctrl_c
 from bootstrap.uis import PAGES, Page
 from fruits.errors import BadArgument, RunFailed
 
@@ -248,20 +249,5 @@ def _lives(process: "subprocess.Popen[bytes]") -> bool:
 @contextmanager
 def until_stopped() -> Iterator[None]:
     """Ends well by Ctrl-C, by SIGTERM and by the end of the terminal; a second one does not stop the ending, so that no child is left."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in signals}
-    try:
-        with suppress(KeyboardInterrupt):
-            yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with as_ctrl_c(once=True), suppress(KeyboardInterrupt):
+        yield

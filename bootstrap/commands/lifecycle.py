@@ -14,7 +14,7 @@ from bootstrap import foundation
 from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account, is_unseen, translated
-from bootstrap.cluster import Cluster
+from bootstrap.cluster import Cluster, Left
 from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
 from bootstrap.cost import groups, hourly, jobs
 from bootstrap.counting import MOST, counted
@@ -26,6 +26,10 @@ from fruits.errors import BadArgument, FruitsError
 
 DATA_SET = 22_688  # images of the customer's folder, where the bucket has none yet
 MADE_BY_UP = "(made by up)"
+LEFT = {
+    "machine": "a machine whose cluster is gone: aws ec2 terminate-instances ends it",
+    "endpoint": "an interface endpoint of a private foundation: `destroy` removes it",
+}
 
 
 @command(release=True, interrupted=UNCHANGED)
@@ -189,23 +193,47 @@ def down(context: Context, cluster_id: str | None) -> int:
 @click.option("--all-regions", is_flag=True, help="Not in this region alone.")
 @click.option("--json", "as_json", is_flag=True)
 def ls(context: Context, all_regions: bool, as_json: bool) -> int:
-    """Everything of ours that still runs, whatever its name, with its cost."""
+    """Everything of ours that costs by the hour, whatever its name: clusters, machines that have lost theirs, interface endpoints.
+
+    Exit code 1 where a region could not be looked at; the others are shown.
+    """
     names = clusters.regions(context.account) if all_regions else [context.settings.region]
-    found = [cluster for name in names for cluster in clusters.ours(Account(name))]
+    found: list[Cluster] = []
+    left: list[Left] = []
+    unseen: dict[str, str] = {}
+    for name in names:
+        try:
+            with translated():
+                account = Account(name)
+                here = [*clusters.ours(account)]
+                found += here
+                left += clusters.left(account, here)
+        except FruitsError as failed:
+            if not all_regions:
+                raise
+            unseen[name] = failed.message
     if as_json:
-        click.echo(
-            json.dumps(
-                [
-                    {"id": one.id, "name": one.name, "region": one.region, "state": one.state, "usd_so_far": one.so_far(context.prices)}
-                    for one in found
-                ]
-            )
-        )
+        described = [
+            {
+                "kind": "cluster",
+                "id": one.id,
+                "name": one.name,
+                "region": one.region,
+                "state": one.state,
+                "usd_so_far": one.so_far(context.prices),
+            }
+            for one in found
+        ]
+        click.echo(json.dumps([*described, *(asdict(one) for one in left)]))
     else:
         for one in found:
             context.say(f"{one.region} {one.id} {one.name}: {one.state}, {_so_far(context, one)}")
-        context.say(f"{len(found)} clusters in {len(names)} region{'s' if len(names) > 1 else ''}")
-    return 0
+        for other in left:
+            context.say(f"{other.region} {other.id}: {LEFT[other.kind]}")
+        context.say(f"{len(found)} clusters in {len(names) - len(unseen)} region{'s' if len(names) > 1 else ''}")
+    for name, why in unseen.items():
+        context.err(f"{name}: not looked at: {why}")
+    return 1 if unseen else 0
 
 
 @command(costs=True)

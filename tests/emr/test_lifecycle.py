@@ -14,6 +14,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.emr.exceptions import ValidationException
 from moto.emr.models import ElasticMapReduceBackend
 
@@ -371,6 +372,66 @@ def test_a_machine_that_outlives_its_cluster_is_told() -> None:
     down = run("down", "--poll", "0")
     assert down.exit_code == 1
     assert left["Instances"][0]["InstanceId"] in down.stderr
+
+
+@pytest.fixture
+def two_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    regions = [region for region in RegionsAndZonesBackend.regions if region.name in (REGION, "eu-west-1")]
+    assert len(regions) == 2
+    monkeypatch.setattr(RegionsAndZonesBackend, "regions", regions)
+
+
+@pytest.mark.usefixtures("two_regions")
+def test_ls_shows_what_costs_without_a_cluster_too() -> None:
+    bucket()
+    runs = cluster()
+    ec2 = boto3.client("ec2", region_name=REGION)
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    machines = []
+    for of in (runs, "j-GONE"):
+        tags: Any = [{"Key": "ManagedBy", "Value": "fruits-bootstrap"}, {"Key": "aws:elasticmapreduce:job-flow-id", "Value": of}]
+        made = ec2.run_instances(
+            ImageId=image,
+            InstanceType="m5.xlarge",
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+        machines.append(made["Instances"][0]["InstanceId"])
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    endpoint = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        VpcEndpointType="Interface",
+        ServiceName=f"com.amazonaws.{REGION}.kms",
+        TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": [{"Key": "ManagedBy", "Value": "fruits-bootstrap"}]}],
+    )["VpcEndpoint"]["VpcEndpointId"]
+    ls = run("ls", "--all-regions")
+    assert ls.exit_code == 0, ls.output
+    assert f"{REGION} {machines[1]}: a machine whose cluster is gone" in ls.stdout
+    assert machines[0] not in ls.stdout
+    assert f"{REGION} {endpoint}: an interface endpoint" in ls.stdout
+    assert "1 clusters in 2 regions" in ls.stdout
+    shown = json.loads(run("ls", "--json").stdout)
+    assert {(one["kind"], one["id"]) for one in shown} == {("cluster", runs), ("machine", machines[1]), ("endpoint", endpoint)}
+
+
+@pytest.mark.usefixtures("two_regions")
+def test_a_region_that_cannot_be_looked_at_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket()
+    runs = cluster()
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def denied(self: Any, operation: str, parameters: Any) -> Any:
+        if operation == "ListClusters" and self.meta.region_name == "eu-west-1":
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "by a policy"}}, operation)
+        return call(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
+    ls = run("ls", "--all-regions")
+    assert ls.exit_code == 1
+    assert runs in ls.stdout
+    assert "1 clusters in 1 region" in ls.stdout
+    assert "eu-west-1: not looked at: ListClusters: access denied: by a policy" in ls.stderr
 
 
 def test_the_images_of_the_bucket_are_those_of_the_job() -> None:

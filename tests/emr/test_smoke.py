@@ -176,6 +176,7 @@ def test_a_step_that_fails_ends_the_cluster_and_its_words_are_shown(world: World
     assert "is FAILED: exitCode 1" in done.stderr
     assert "error: no worker came" in done.stderr
     assert "UNPROVEN spark runs on YARN" in done.stdout
+    assert f"stays in s3://{BUCKET}/smoke/{world.clusters[0].id} and s3://{BUCKET}/Results-smoke/{world.clusters[0].id}" in done.stderr
     assert any(line.startswith("dask runs on YARN") for line in proven(done.stdout))
     assert len(world.steps) == 3
 
