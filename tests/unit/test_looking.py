@@ -185,7 +185,8 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing(command: str, loaded: str, s
     if command != "export":
         content["files"] += 5000 * [file for file in content["files"] if file["name"].startswith("pca/")]
         (results / "report.json").write_text(json.dumps(content))
-    arguments = [sys.executable, "-m", "fruits", command, str(results), *COMMANDS[command]]
+    # Where this process was started in the background, SIGINT is ignored by all that it starts.
+    arguments = ["env", "--default-signal=INT", sys.executable, "-m", "fruits", command, str(results), *COMMANDS[command]]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as started:
         while loaded not in Path(f"/proc/{started.pid}/maps").read_text():
             assert started.poll() is None
