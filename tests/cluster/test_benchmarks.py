@@ -30,6 +30,7 @@ def content(file: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--workers", "1", "--sizes", "4,8", "--pca", "moments")
     found = content(tmp_path / "r" / "study.json")
@@ -41,6 +42,7 @@ def test_a_study(places: dict[str, Place], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_workers_that_sleep(places: dict[str, Place], tmp_path: Path) -> None:
     measured(places["hdfs"], tmp_path / "r", "--core", "sleep", "--workers", "1,2")
     points = content(tmp_path / "r" / "plane.json")["points"]
