@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ON_DEMAND, SPOT = "L-1216C47A", "L-34B43A08"
 STANDARD = "acdhimrtz"
 SERVICE_POLICY = "AmazonEMRServicePolicy_v2"
+PUT_BACK = "put back what bootstrap/foundation.yaml has there, or `destroy` and `up`"
 NODE_POLICY, SSM_POLICY = "nodes", "sessions-through-ssm"  # as the foundation's template names them
 
 
@@ -242,7 +243,9 @@ def _roles(account: Account, settings: Settings, made: "Resources") -> Iterator[
 
 def _rights_of_nodes(account: Account, settings: Settings, role: str) -> Check:
     there = account.iam.list_role_policies(RoleName=role)["PolicyNames"]
-    needed = [NODE_POLICY, *([SSM_POLICY] if settings.access.way == "ssm" else [])]
+    # A foundation that was made for ssh has none of SSM: `up` adds it.
+    ssm = settings.access.way == "ssm" and not foundation.chosen(account, settings).get("OwnCidr")
+    needed = [NODE_POLICY, *([SSM_POLICY] if ssm else [])]
     missing = [policy for policy in needed if policy not in there]
     found = f"{role}: {', '.join(there) or 'without a policy'}"
-    return Check("role of the nodes", found, f"it lacks {' and '.join(missing)}: run `up` again" if missing else None)
+    return Check("role of the nodes", found, f"it lacks {' and '.join(missing)}: {PUT_BACK}" if missing else None)

@@ -247,8 +247,9 @@ def destroy(context: Context, with_data: bool) -> int:
         bucket = foundation.bucket_of(context.account, context.settings)
         if using := [cluster.id for cluster in clusters.ours(context.account) if cluster.bucket == bucket]:
             raise BadArgument(f"{', '.join(using)} uses s3://{bucket}", "end it first: `down --cluster-id`")
-        count = counted(context.account, f"s3://{bucket}") or 0
-        what = f"with the bucket s3://{bucket} and ALL DATA in it, {'at least ' if count == MOST else ''}{count:,} objects"
+        count = counted(context.account, f"s3://{bucket}")
+        objects = "objects that you may not list" if count is None else f"{'at least ' if count == MOST else ''}{count:,} objects"
+        what = f"with the bucket s3://{bucket} and ALL DATA in it, {objects}"
     context.confirm(f"Remove the foundation {context.settings.name} of {context.settings.region}, {what}?")
     foundation.destroy(context.account, context.settings, with_data, context.say)
     return 0

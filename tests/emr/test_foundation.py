@@ -14,10 +14,12 @@ from moto.cloudformation.models import Event, Stack
 from bootstrap import foundation
 from bootstrap.aws import Account
 from bootstrap.network import network_of
+from bootstrap.preflight import preflight
 from bootstrap.settings import Settings, read_settings
 from fruits.errors import BadArgument, RunFailed
 
 from . import stacks
+from .accounts import completed
 
 REGION = "eu-west-3"
 BUCKET = "fruits-123456789012-eu-west-3"  # moto's account
@@ -125,6 +127,17 @@ def test_a_changed_setting_changes_the_stack_and_nothing_else_of_it(account: Acc
     after = parameters_of(account)
     assert {name for name in after if after[name] != before[name]} == {"OwnCidr"}
     assert (made.bucket, made.subnet, made.primary_group) == (first.bucket, first.subnet, first.primary_group)
+
+
+def test_what_a_changed_setting_adds_is_not_missed_before(account: Account, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    completed(monkeypatch)
+    made = deploy(account, settings(**SSH), told)
+    checks = {check.name: check for check in preflight(account, settings(), BUCKET, made)}
+    assert "sessions-through-ssm" not in checks["role of the nodes"].found
+    assert checks["role of the nodes"].advice is None
+    made = deploy(account, settings(), told)
+    checks = {check.name: check for check in preflight(account, settings(), BUCKET, made)}
+    assert "sessions-through-ssm" in checks["role of the nodes"].found
 
 
 def test_the_budget_takes_the_settings(account: Account, told: list[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
+from moto.core.exceptions import JsonRESTError
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.emr.exceptions import ValidationException
 from moto.emr.models import ElasticMapReduceBackend
@@ -332,6 +333,21 @@ def test_a_cluster_that_has_ended_costs_no_more(world: World) -> None:
     status = json.loads(run("status", "--cluster-id", ended, "--json").stdout)
     # An hour: 2 x 0.224 on demand, 2 x (0.0629 + 0.0642) / 2 on Spot, 4 x 0.048 of EMR.
     assert status["usd_so_far"] == pytest.approx(2 * 0.224 + 0.0629 + 0.0642 + 4 * 0.048, rel=0.01)
+
+
+def test_a_request_that_was_throttled_is_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [JsonRESTError("ThrottlingException", "Rate exceeded")]
+    run_job_flow = ElasticMapReduceBackend.run_job_flow
+
+    def throttled(self: Any, **request: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return run_job_flow(self, **request)
+
+    monkeypatch.setattr(ElasticMapReduceBackend, "run_job_flow", throttled)
+    request: Any = {"Name": "x", "Instances": {"KeepJobFlowAliveWhenNoSteps": True}, "JobFlowRole": "nodes", "ServiceRole": "service"}
+    assert start(Account(REGION), request, every=0) == world.clusters[0].id
+    assert not refusals
 
 
 def refused() -> None:
