@@ -129,15 +129,15 @@ def test_a_changed_setting_changes_the_stack_and_nothing_else_of_it(account: Acc
     assert (made.bucket, made.subnet, made.primary_group) == (first.bucket, first.subnet, first.primary_group)
 
 
-def test_what_a_changed_setting_adds_is_not_missed_before(account: Account, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("before", "there"), [(SSH, ["nodes"]), ({}, ["nodes", "sessions-through-ssm"])], ids=["ssh", "ssm"])
+def test_what_a_changed_setting_adds_is_not_missed_before(
+    account: Account, told: list[str], monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], there: list[str]
+) -> None:
     completed(monkeypatch)
-    made = deploy(account, settings(**SSH), told)
-    checks = {check.name: check for check in preflight(account, settings(), BUCKET, made)}
-    assert "sessions-through-ssm" not in checks["role of the nodes"].found
-    assert checks["role of the nodes"].advice is None
-    made = deploy(account, settings(), told)
-    checks = {check.name: check for check in preflight(account, settings(), BUCKET, made)}
-    assert "sessions-through-ssm" in checks["role of the nodes"].found
+    made = deploy(account, settings(**before), told)
+    (of_nodes,) = (check for check in preflight(account, settings(), BUCKET, made) if check.name == "role of the nodes")
+    assert sorted(of_nodes.found.partition(": ")[2].split(", ")) == there
+    assert of_nodes.advice is None
 
 
 def test_the_budget_takes_the_settings(account: Account, told: list[str]) -> None:
