@@ -228,17 +228,21 @@ def _roles(account: Account, settings: Settings, made: "Resources") -> Iterator[
     try:
         account.iam.get_role(RoleName=role)
         attached = [one["PolicyName"] for one in account.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
-        missing = None if SERVICE_POLICY in attached else f"attach {SERVICE_POLICY} to it, or run `up` again"
+        missing = None if SERVICE_POLICY in attached else f"it lacks {SERVICE_POLICY}: {PUT_BACK}"
         yield Check("service role", f"{role}: {', '.join(attached) or 'without a policy'}", missing)
         profile = made.instance_profile.rpartition("/")[2]
         roles = account.iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
-        yield Check("instance profile", f"{profile}: {', '.join(one['RoleName'] for one in roles)}", None if roles else "run `up` again")
+        yield Check(
+            "instance profile",
+            f"{profile}: {', '.join(one['RoleName'] for one in roles)}",
+            None if roles else f"it has no role: {PUT_BACK}",
+        )
         for one in roles:
             yield _rights_of_nodes(account, settings, one["RoleName"])
     except ClientError as refused:
         if code_of(refused) != "NoSuchEntity":
             raise
-        yield Check("roles", refused.response["Error"]["Message"], "run `up` again: the foundation makes it")
+        yield Check("roles", refused.response["Error"]["Message"], PUT_BACK)
 
 
 def _rights_of_nodes(account: Account, settings: Settings, role: str) -> Check:
