@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks.costs import Cost
 from benchmarks.prices import TABLE, Prices, read_prices
 from bootstrap.aws import Account, translated
+from bootstrap.cost import groups, hourly
 from bootstrap.settings import Settings, read_settings
 from fruits.errors import BadArgument
 from fruits.guard import guarded
@@ -40,6 +41,11 @@ class Context:
     @cached_property
     def bucket(self) -> str:
         return self.settings.bucket_of(self.account.id)
+
+    @cached_property
+    def an_hour(self) -> Cost:
+        """Of the cluster that the settings make, as it starts."""
+        return hourly(groups(self.settings), self.settings.region, self.prices, self.settings.network.private)
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

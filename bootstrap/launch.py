@@ -31,6 +31,12 @@ def shown_checks(context: Context, made: Resources | None) -> list[Check]:
     return found
 
 
+def check(context: Context, made: Resources | None) -> None:
+    """The same before a cluster is made; raises `BadArgument` where something stands in its way."""
+    if any(found.advice for found in shown_checks(context, made)):
+        raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
+
+
 def say_more_costs(context: Context, made: Resources | None) -> None:
     """What the cluster that is started does not cost by the hour, and may."""
     settings = context.settings

@@ -14,9 +14,9 @@ from bootstrap.address import with_address
 from bootstrap.arguments import asked
 from bootstrap.cluster import Cluster
 from bootstrap.context import Context, cluster_id_option, command
-from bootstrap.cost import MEASURED, UNPRICED, groups, hourly, jobs_on
+from bootstrap.cost import MEASURED, UNPRICED, jobs_on
 from bootstrap.counting import MOST, counted
-from bootstrap.launch import say_more_costs, shown_checks
+from bootstrap.launch import check, say_more_costs
 from bootstrap.request import LOGS, PYTHON, check_release
 from bootstrap.smoke import EXPECTED_SECONDS, Smoke
 from bootstrap.steps import Step
@@ -184,7 +184,7 @@ def smoke(context: Context, max_cost: float) -> int:
     check_release(settings.release)
     if there := clusters.find(context.account, settings.name):
         raise BadArgument(f"{there.id} is named {settings.name} and {there.state}: smoke makes its own", "`down` first, or another --name")
-    by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
+    by_hour = context.an_hour
     if unpriced := set(by_hour.unknown) - set(UNPRICED):
         raise BadArgument(f"{', '.join(sorted(unpriced))} has no price: no limit can be kept", "give --prices with it")
     expected = by_hour.total * EXPECTED_SECONDS / 3600
@@ -195,8 +195,7 @@ def smoke(context: Context, max_cost: float) -> int:
     say_more_costs(context, made)
     if expected > max_cost:
         raise BadArgument(f"that is more than --max-cost {max_cost:g}", "allow more, or take fewer nodes: --profile starter")
-    if any(check.advice for check in shown_checks(context, made)):
-        raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
+    check(context, made)
     context.confirm(f"Make a cluster in {settings.region}, use it, and end it, for ${max_cost:,.2f} at most?")
     return Smoke(context, settings, max_cost).run()
 

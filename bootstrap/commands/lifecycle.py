@@ -16,9 +16,9 @@ from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account, is_unseen, translated
 from bootstrap.cluster import Cluster, Left
 from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
-from bootstrap.cost import groups, hourly, jobs
+from bootstrap.cost import jobs
 from bootstrap.counting import MOST, counted
-from bootstrap.launch import awaited, launched, prepared, say_more_costs, shown_checks
+from bootstrap.launch import awaited, check, launched, prepared, say_more_costs, shown_checks
 from bootstrap.request import IMAGES, Bundle, Resources, check_release, run_job_flow
 from bootstrap.settings import Settings
 from bootstrap.uis import show_uis
@@ -60,11 +60,10 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
         context.err(f"not asked of AWS: {unknown.message}")
         made, bucket = None, settings.bucket_of("ACCOUNT")
     request = run_job_flow(settings, made or _not_made(settings, bucket), Bundle(f"s3://{bucket}/bundles/{MADE_BY_UP}", MADE_BY_UP))
-    by_hour = hourly(groups(settings), settings.region, context.prices, settings.network.private)
     images = images or (counted(context.account, f"s3://{context.bucket}/{IMAGES}") if made else 0) or DATA_SET
     if as_json:
         of, source = jobs(settings, images, context.prices)
-        cost = {"usd_an_hour": by_hour.total, **asdict(by_hour)}
+        cost = {"usd_an_hour": context.an_hour.total, **asdict(context.an_hour)}
         click.echo(
             json.dumps(
                 {"request": request, "cost": cost, "images": images, "jobs": [asdict(job) for job in of], "source": source}, indent=2
@@ -72,7 +71,7 @@ def plan(context: Context, images: int | None, as_json: bool) -> int:
         )
     else:
         click.echo(json.dumps(request, indent=2))
-        _costs(context, by_hour, images, made)
+        _costs(context, images, made)
     try:
         check_release(settings.release)
     except BadArgument as refused:
@@ -85,8 +84,8 @@ def _not_made(settings: Settings, bucket: str) -> Resources:
     return Resources(bucket, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, MADE_BY_UP, service_group, MADE_BY_UP, MADE_BY_UP)
 
 
-def _costs(context: Context, by_hour: Cost, images: int, made: Resources | None) -> None:
-    settings = context.settings
+def _costs(context: Context, images: int, made: Resources | None) -> None:
+    settings, by_hour = context.settings, context.an_hour
     context.say_cost(f"{by_hour} an hour", by_hour)
     say_more_costs(context, made)
     of, source = jobs(settings, images, context.prices)
@@ -110,10 +109,9 @@ def up(context: Context, images: int | None) -> int:
     there = clusters.find(account, settings.name)
     if there is None:
         made = foundation.find(account, settings)
-        if any(check.advice for check in shown_checks(context, made)):
-            raise BadArgument("the cluster cannot be made as it is asked", "do what the lines above say; nothing was made or changed")
+        check(context, made)
         images = images or counted(context.account, f"s3://{context.bucket}/{IMAGES}") or DATA_SET
-        _costs(context, hourly(groups(settings), settings.region, context.prices, settings.network.private), images, made)
+        _costs(context, images, made)
         context.say(f"this machine alone would take {in_words(seconds_alone(images))} for {images:,} images, and cost nothing more")
         context.confirm(f"Make the cluster {settings.name} in {settings.region}?")
         started = launched(context, prepared(context, settings))
