@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fruits.storage import WORK, Folder, StoredFile
+from fruits.storage import WORK, Folder, StoredFile, is_draft
 
 MARKERS = f"{WORK}/markers"
 REJECTS = f"{WORK}/rejects"
@@ -73,6 +73,11 @@ class Marker:
 
 def marker_name(chunk: str) -> str:
     return f"{MARKERS}/{chunk}.json"
+
+
+def marker_names(folder: Folder) -> list[str]:
+    """Of the chunks that are committed. Drafts are none, though one of a worker that was killed before its last step can be whole."""
+    return [name for name in folder.names(MARKERS) if not is_draft(name)]
 
 
 def read_marker(folder: Folder, name: str) -> Marker | None:

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from fruits import schemas
 from fruits.decode import Reason
 from fruits.errors import BadArgument
-from fruits.marker import MARKERS, read_marker
+from fruits.marker import marker_names, read_marker
 from fruits.report import REPORT
 from fruits.results import REJECTED
 from fruits.storage import Folder, normalized
@@ -35,7 +35,7 @@ def rejected(results: str, reasons: tuple[str, ...] = ()) -> pa.Table:
 
 def _committed(folder: Folder) -> pa.Table:
     """Of the chunks of a run that has not ended well; chunks that were done again are in it once."""
-    markers = [marker for name in folder.names(MARKERS) if (marker := read_marker(folder, name))]
+    markers = [marker for name in marker_names(folder) if (marker := read_marker(folder, name))]
     if not markers:
         raise BadArgument(f"{folder.url} has no {REPORT} and no chunk: no run has got anywhere there", "run `python -m fruits` first")
     replaced = {origin for marker in markers for origin in marker.done.origins}

@@ -12,7 +12,7 @@ from fruits.errors import BadArgument, OutputInUse
 from fruits.featurize import FEATURES_FOLDER
 from fruits.job import Job, fingerprint
 from fruits.lease import Lease, is_lease
-from fruits.marker import MARKERS, REJECTS, marker_name
+from fruits.marker import MARKERS, REJECTS, marker_name, marker_names
 from fruits.moments import MOMENTS
 from fruits.plan import CARRIED, PLAN
 from fruits.project import PCA_FOLDER
@@ -72,7 +72,7 @@ class Results:
             lease = Lease(self.folder, backend, note)
             lease.acquire()
             self._lease = lease
-            if not {marker_name(chunk) for chunk in reused} <= set(self.folder.names(MARKERS)):
+            if not {marker_name(chunk) for chunk in reused} <= set(marker_names(self.folder)):
                 self.end()
                 raise OutputInUse(f"another run has just replaced what {self.folder.url} held", "run this again")
             if self._fresh:
@@ -109,7 +109,7 @@ class Results:
         """Takes `begin` back after a run that committed nothing, where no earlier one did, and ends it."""
         if self.lease.lost:
             return
-        if self.folder.names(MARKERS) or REPORT in self.folder.names(""):
+        if marker_names(self.folder) or REPORT in self.folder.names(""):
             return
         self._sweep(set())
         self._remove_plans()

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from fruits import schemas
 from fruits.listing import SCHEMA
-from fruits.marker import MARKERS, ChunkDone, Marker, read_marker
+from fruits.marker import ChunkDone, Marker, marker_names, read_marker
 from fruits.storage import Folder
 
 NEW, CHANGED, DAMAGED, REJECTED = "new", "changed", "results damaged", "rejected before"
@@ -58,7 +58,7 @@ def nothing(files: pa.Table) -> Reuse:
 
 def look_back(folder: Folder, fingerprint: str, files: pa.Table, input_url: str, retry_rejected: bool) -> Reuse:
     """Compares the markers in a results folder with the listing; with `retry_rejected` no rejected row is right."""
-    names = folder.names(MARKERS)
+    names = marker_names(folder)
     if not names:
         return nothing(files)
     with ThreadPoolExecutor(_READERS) as pool:
