@@ -8,8 +8,8 @@ from hadoop.network import HEAD, NODES
 WEBHDFS = f"http://{HEAD}:9870"
 RESOURCEMANAGER = f"http://{HEAD}:8088"
 
-MEMORY = 6144  # MB a node
-VCORES = 4
+VCORES = 4  # of a node
+MEMORY = 1536  # MB of a node for each of them
 
 # Where a node sees what was bound into it; the same on every node, and nowhere on the head.
 NODE_FOLDER = Path("/mnt")
@@ -30,12 +30,13 @@ log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
 Properties = dict[str, object]
 
 
-def write_configuration(folder: Path, root: Path, node_address: str | None = None) -> None:
-    """Writes a HADOOP_CONF_DIR: that of the head and of clients, or of the node with this address. `root` is where the head's data goes."""
+def write_configuration(folder: Path, root: Path, vcores: int, node_address: str | None = None) -> None:
+    """Writes a HADOOP_CONF_DIR: that of the head and of clients, or of the node with this address. `root` is where the head's data goes,
+    and `vcores` what each node says it has."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "core-site.xml", _core())
     _write(folder / "hdfs-site.xml", _hdfs(root / "hdfs"))
-    _write(folder / "yarn-site.xml", _yarn(root) | (_node(node_address) if node_address else {}))
+    _write(folder / "yarn-site.xml", _yarn(root, vcores) | (_node(node_address, vcores) if node_address else {}))
     write_queues(folder)
     (folder / "log4j.properties").write_text(LOG4J)
     # Maven's hadoop-hdfs jar lacks these folders, without which the web servers (and so webhdfs) do not start.
@@ -78,7 +79,7 @@ def _hdfs(folder: Path) -> Properties:
     }
 
 
-def _yarn(root: Path) -> Properties:
+def _yarn(root: Path, vcores: int) -> Properties:
     return {
         "yarn.resourcemanager.hostname": HEAD,
         "yarn.resourcemanager.bind-host": HEAD,
@@ -90,8 +91,8 @@ def _yarn(root: Path) -> Properties:
         "yarn.nm.liveness-monitor.expiry-interval-ms": 20_000,
         "yarn.am.liveness-monitor.expiry-interval-ms": 180_000,
         "yarn.scheduler.minimum-allocation-mb": 128,
-        "yarn.scheduler.maximum-allocation-mb": MEMORY,
-        "yarn.scheduler.maximum-allocation-vcores": VCORES,
+        "yarn.scheduler.maximum-allocation-mb": MEMORY * vcores,
+        "yarn.scheduler.maximum-allocation-vcores": vcores,
         "yarn.admin.acl": "yarn",
         "yarn.node-labels.enabled": "true",
         "yarn.node-labels.fs-store.root-dir": (root / "labels").as_uri(),
@@ -102,7 +103,7 @@ def _yarn(root: Path) -> Properties:
     }
 
 
-def _node(address: str) -> Properties:
+def _node(address: str, vcores: int) -> Properties:
     return {
         "yarn.nodemanager.hostname": address,
         "yarn.nodemanager.bind-host": address,
@@ -110,8 +111,8 @@ def _node(address: str) -> Properties:
         "yarn.nodemanager.webapp.address": f"{address}:8042",
         "yarn.nodemanager.local-dirs": NODE_HADOOP / "local",
         "yarn.nodemanager.log-dirs": NODE_HADOOP / "logs",
-        "yarn.nodemanager.resource.memory-mb": MEMORY,
-        "yarn.nodemanager.resource.cpu-vcores": VCORES,
+        "yarn.nodemanager.resource.memory-mb": MEMORY * vcores,
+        "yarn.nodemanager.resource.cpu-vcores": vcores,
         # As on EMR: a container that uses more memory than it asked for is killed. Virtual memory says nothing.
         "yarn.nodemanager.pmem-check-enabled": "true",
         # Else YARN leaves the killing to cgroups, which are not in use here.

@@ -63,7 +63,7 @@ def _start(cluster: Cluster, settings: dict[str, Any]) -> None:
     scratch.mkdir()
     if settings["spark"]:
         _share_spark(settings["spark"])
-    write_configuration(conf, root)
+    write_configuration(conf, root, settings["vcores"])
     write_commands(root / "bin", conf, java, jars)
     nodes = [_new_node(root, name, address, settings) for name, address in network.NODES.items()]
     state = settings | {"webhdfs": WEBHDFS, "resourcemanager": RESOURCEMANAGER, "hdfs": f"hdfs://{network.HEAD}:8020"}
@@ -95,7 +95,7 @@ def _new_node(root: Path, name: str, address: str, settings: dict[str, Any]) -> 
     folder = root / "nodes" / name
     for part in ("local", "logs"):
         (folder / part).mkdir(parents=True)
-    write_configuration(folder / "conf", root, address)
+    write_configuration(folder / "conf", root, settings["vcores"], address)
     environment = "/mnt/environment" if settings["node_environment"] else None
     paths = {"local_dir": str(folder / "local"), "log_dir": str(folder / "logs"), "environment": environment}
     return {"name": name, "address": address, "pid": 0, "init": 0, **paths}

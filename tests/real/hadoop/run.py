@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hadoop.cluster import UNSHARE
+from hadoop.configuration import VCORES
 from hadoop.daemons import java_home
 from hadoop.jars import fetch_jars
 
@@ -42,6 +43,7 @@ def main() -> int:
         "java": str(java_home()),
         "node_environment": str(options.node_environment) if options.node_environment else None,
         "spark": str(options.spark) if options.spark else None,
+        "vcores": options.vcores,
     }
     head = [sys.executable, Path(__file__).with_name("head.py"), json.dumps(settings), *options.command]
     try:
@@ -65,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--root", type=_folder, help="a new folder for data and logs, which stays (default: a temporary one)")
     parser.add_argument("--node-environment", type=_folder, help="a folder that the nodes see as /mnt/environment, read-only")
     parser.add_argument("--spark", type=_folder, help="a Spark that head and nodes see as /srv/spark, as on EMR each has one")
+    parser.add_argument("--vcores", type=int, default=VCORES, help="that each of the two nodes says it has, whatever there is")
     parser.add_argument("--jars", type=_folder, default=CHECKOUT / ".cluster" / "jars", help="where Hadoop's jars are, or go")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     return parser.parse_args()
