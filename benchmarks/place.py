@@ -13,7 +13,7 @@ from benchmarks import images
 from fruits.errors import BadArgument
 from fruits.storage import Folder, is_local, normalized
 
-AT_A_TIME = 16  # files that are written to a cluster's storage
+AT_A_TIME = 64  # files that are written to a cluster's storage: 166 a second to a HDFS on 2 cores, where 16 were 100
 
 
 @dataclass(frozen=True)
