@@ -208,6 +208,25 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server of the module's own."""
+    import s3
+
+    with s3.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """With which a command reaches that server and no other; nothing of AWS is left in this process's environment."""
+    import s3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    return s3.environment(s3_server, tmp_path, s3.KEYS)
+
+
 @pytest.fixture(scope="session")
 def sample_results(inprocess: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the bundled sample, to be looked at and not altered."""

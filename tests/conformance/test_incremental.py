@@ -50,11 +50,11 @@ def of_features(results: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.mark.local("files that keep their version with other content")
 def test_a_chunk_keeps_the_rows_that_are_right(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=14)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=14)
     gone, changed, new, others = change(images)
-    engine.run(input=images, output=tmp_path / "fresh", components=3, chunk_size=14)
+    engine.run(input=images, output=tmp_path / "fresh", components=3, pca="moments", chunk_size=14)
     garble(others)
-    done = engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=14)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=14)
     print(f"{engine.name}: of one chunk of 14 images {done.images.reused} kept, {done.images.to_do}, {done.images.vanished} vanished")
     assert (done.images.found, done.images.featurized, done.images.reused, done.images.vanished) == (14, 14, 12, 1)
     assert done.images.to_do == {"new": 1, "changed": 1}
@@ -126,7 +126,7 @@ def test_rejected_images_are_done_again_on_demand(engine: Engine, images: Path, 
 @pytest.mark.local("the command line opens a session of its own")
 def test_the_first_line_and_the_dry_run_say_what_is_reused_and_why_the_rest_is_not(backend: str, images: Path, tmp_path: Path) -> None:
     (images / "bad.jpg").write_text("no image")
-    job = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--workers", "1", "--chunk-size", "5")
+    job = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--workers", "1", "--chunk-size", "5", "--pca", "moments")
     first = cli(*job, "--components", "3")
     assert first.returncode == 0, first.stderr
     assert re.match(rf"{backend} on local.*, 1 workers: 15 images of {images} to {tmp_path / 'r'}; PCA fitted\n", first.stderr)

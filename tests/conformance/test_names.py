@@ -31,7 +31,7 @@ def test_names_that_a_spreadsheet_or_a_shell_would_run(engine: Engine, tmp_path:
     for label in labels:
         (tmp_path / "images" / label).mkdir(parents=True)
         (tmp_path / "images" / label / "--output.jpg").write_bytes(PHOTO.read_bytes())
-    engine.run(input=tmp_path / "images", output=tmp_path / "r", components=2)
+    engine.run(input=tmp_path / "images", output=tmp_path / "r", components=2, pca="moments")
     rows = table(tmp_path / "r", "pca")
     assert sorted(rows["label"]) == sorted(labels)  # Parquet has them as they are
     assert set(report(tmp_path / "r")["labels"]) == set(labels)
@@ -66,7 +66,9 @@ def test_a_deep_tree_with_loops(engine: Engine, tmp_path: Path) -> None:
 def test_paths_with_dots_and_names_that_look_like_options(backend: str, images: Path, tmp_path: Path) -> None:
     os.rename(images, tmp_path / "--images")
     (tmp_path / "sub").mkdir()
-    ended = cli("--backend", backend, "--input=sub/.././--images", "--output", "sub/../-r", "--components", "2", cwd=tmp_path)
+    ended = cli(
+        "--backend", backend, "--input=sub/.././--images", "--output", "sub/../-r", "--components", "2", "--pca", "moments", cwd=tmp_path
+    )
     assert ended.returncode == 0, ended.stderr
     assert report(tmp_path / "-r")["job"]["input"] == str(tmp_path / "--images")
     assert all(path.startswith(f"{tmp_path}/--images/") for path in table(tmp_path / "-r", "pca")["path"])

@@ -80,7 +80,7 @@ def _no_files(bad: Path, photo: bytes) -> dict[str, str]:
 
 def test_each_fault_is_a_row_with_its_reason(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     images, expected = hostile
-    engine.run(input=images, output=tmp_path / "r", components=2, max_file_bytes=100_000, chunk_size=5)
+    engine.run(input=images, output=tmp_path / "r", components=2, pca="moments", max_file_bytes=100_000, chunk_size=5)
     rows = rejected(tmp_path / "r")
     found = {path.rpartition("/")[2]: reason for path, reason in zip(rows["path"], rows["reason"], strict=True)}
     assert found == expected

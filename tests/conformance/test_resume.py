@@ -22,17 +22,17 @@ def times(results: Path) -> dict[str, int]:
 
 
 def test_the_same_job_again_has_nothing_to_do(engine: Engine, images: Path, tmp_path: Path) -> None:
-    first = engine.run(input=images, output=tmp_path / "r", components=3)
+    first = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "r").rglob("*")}
-    assert engine.run(input=images, output=tmp_path / "r", components=3) == first
+    assert engine.run(input=images, output=tmp_path / "r", components=3, pca="moments") == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "r").rglob("*")} == written
 
 
 def test_another_projection_reuses_the_features(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=5)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=5)
     before, old = times(tmp_path / "r"), {path.name for path in (tmp_path / "r" / "pca").iterdir()}
     for job, k in (({"components": 4}, 4), ({"components": 4, "uncentred": True}, 4), ({"components": 2, "standardize": True}, 2)):
-        done = engine.run(input=images, output=tmp_path / "r", chunk_size=9, batch_size=7, **job)
+        done = engine.run(input=images, output=tmp_path / "r", chunk_size=9, batch_size=7, pca="moments", **job)
         assert done.images.reused == 14
         assert times(tmp_path / "r") == before
         assert vectors(tmp_path / "r", "pca").shape == (14, k)
@@ -45,7 +45,7 @@ def test_another_projection_reuses_the_features(engine: Engine, images: Path, tm
 
 
 def test_other_features_are_refused_with_what_differs(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     before = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()}
     for job, words in (
         ({"input": SAMPLE}, "input: "),
@@ -55,10 +55,10 @@ def test_other_features_are_refused_with_what_differs(engine: Engine, images: Pa
         ({"patterns": ("*.jpg",)}, "patterns: "),
     ):
         with pytest.raises(OutputInUse, match="holds other features") as refused:
-            engine.run(**{"input": images, "output": tmp_path / "r", "components": 3, **job})
+            engine.run(**{"input": images, "output": tmp_path / "r", "components": 3, "pca": "moments", **job})
         assert words in refused.value.message
         assert {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()} == before
-    done = engine.run(input=images, output=tmp_path / "r", components=3, patterns=("*.jpg",), fresh=True)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", patterns=("*.jpg",), fresh=True)
     assert done.images.reused == 0
     assert cli("validate", tmp_path / "r").returncode == 0
 
@@ -68,21 +68,21 @@ def test_a_folder_of_other_files_is_refused(engine: Engine, images: Path, tmp_pa
     (tmp_path / "full" / "features" / "part-00000.parquet").write_text("of someone else")
     for fresh in (False, True):
         with pytest.raises(OutputInUse, match="is not a result of fruits"):
-            engine.run(input=images, output=tmp_path / "full", components=3, fresh=fresh)
+            engine.run(input=images, output=tmp_path / "full", components=3, pca="moments", fresh=fresh)
     assert [path.name for path in (tmp_path / "full").rglob("*")] == ["features", "part-00000.parquet"]
 
 
 def test_only_what_is_new_is_featurized(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=4)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=4)
     before = times(tmp_path / "r")
     (images / "new").mkdir()
     for photo in sorted((SAMPLE / "Tomato 1").iterdir())[:3]:
         shutil.copy(photo, images / "new")
     (images / "new" / "empty.jpg").touch()
-    done = engine.run(input=images, output=tmp_path / "r", components=3)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     assert (done.images.found, done.images.reused, done.images.rejected) == (18, 14, 1)
     assert before.items() <= times(tmp_path / "r").items()
-    fresh = engine.run(input=images, output=tmp_path / "fresh", components=3)
+    fresh = engine.run(input=images, output=tmp_path / "fresh", components=3, pca="moments")
     assert np.allclose(fresh.explained_variance, done.explained_variance, atol=1e-9)
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
 
@@ -98,14 +98,14 @@ def test_a_rejected_image_that_vanishes_is_noticed(engine: Engine, images: Path,
 
 def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "empty.jpg").touch()
-    engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=4)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=4)
     photos = sorted(images.glob("*/*.jpg"))
     (images / "empty.jpg").unlink()
     photos[0].unlink()
     shutil.copy(next((SAMPLE / "Tomato 1").iterdir()), photos[9])
-    done = engine.run(input=images, output=tmp_path / "r", components=3)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     assert 0 < done.images.reused < 13
-    engine.run(input=images, output=tmp_path / "fresh", components=3)
+    engine.run(input=images, output=tmp_path / "fresh", components=3, pca="moments")
     for part in ("features", "pca"):
         assert table(tmp_path / "r", part)["path"].tolist() == list(map(engine.url, photos[1:]))
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
@@ -122,7 +122,7 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
 
 @pytest.mark.parametrize("damage", ["altered", "short", "missing", "marker", "draft"])
 def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images: Path, tmp_path: Path, damage: str) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=7)
     undisturbed = vectors(tmp_path / "r", "features")
     file = sorted((tmp_path / "r" / "features").iterdir())[0]
     data = file.read_bytes()
@@ -138,7 +138,7 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
             marker.rename(marker.with_name(f".{marker.name}.0123abcd.tmp"))
         else:
             marker.write_bytes(marker.read_bytes()[:-40])
-    done = engine.run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=7)
     assert done.images.reused == 7
     assert done.images.to_do == {"new" if damage in ("marker", "draft") else "results damaged": 7}
     assert np.array_equal(vectors(tmp_path / "r", "features"), undisturbed)

@@ -33,7 +33,7 @@ def test_results_are_their_owners_alone(engine: Engine, images: Path, tmp_path: 
     (images / "empty.jpg").touch()
     before = os.umask(0)
     try:
-        engine.run(input=images, output=tmp_path / "new" / "results", components=2, chunk_size=5)
+        engine.run(input=images, output=tmp_path / "new" / "results", components=2, pca="moments", chunk_size=5)
         (tmp_path / "not ours").touch()
         assert open_to_others(tmp_path / "not ours")  # this is what the umask allows
     finally:

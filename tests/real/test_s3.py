@@ -1,8 +1,6 @@
 """Images from and results to a real S3 protocol server on loopback, on both backends."""
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +18,8 @@ LABELS = ("Apple 10", "Tomato 1")
 ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 "
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
-        yield address
-
-
-@pytest.fixture
-def environment(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    return s3.environment(server, tmp_path, s3.KEYS)
-
-
-def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], tmp_path: Path) -> None:
-    fs = s3.filesystem(server)
+def test_from_s3_to_s3(backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+    fs = s3.filesystem(s3_server)
     bucket = f"fruits-{backend}"
     fs.mkdir(bucket)
     photos = [photo for label in LABELS for photo in sorted((SAMPLE / label).glob("*.jpg"))]
@@ -43,7 +28,7 @@ def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], t
     for marker in ("Test/Apple 10/", "Test/Apple 10_$folder$"):
         fs.pipe(f"{bucket}/{marker}", b"")
     arguments = ("--backend", backend, "--input", f"s3a://{bucket}/Test/", "--output", f"s3://{bucket}/Results", "--components", "3")
-    ended = cli(*arguments, cwd=tmp_path, **environment)
+    ended = cli(*arguments, cwd=tmp_path, **s3_environment)
     assert ended.returncode == 0, ended.stderr
     tables = [
         pq.read_table(f"{bucket}/{name}", filesystem=fs, partitioning=None) for name in sorted(_below(fs, bucket, "Results/features"))
@@ -55,9 +40,9 @@ def test_from_s3_to_s3(backend: str, server: str, environment: dict[str, str], t
     assert np.array_equal(np.array([row["features"] for row in rows], np.float32), expected_features([str(photo) for photo in photos]))
     names = {name.rpartition("/")[2] for name in fs.find(bucket)}
     assert {"results.csv", "rejected.parquet", "projection.npz", "report.html", "report.json"} <= names
-    validated = cli("validate", f"s3://{bucket}/Results", cwd=tmp_path, **environment)
+    validated = cli("validate", f"s3://{bucket}/Results", cwd=tmp_path, **s3_environment)
     assert (validated.returncode, validated.stdout) == (0, f"s3://{bucket}/Results: valid\n")
-    assert "nothing to do" in cli(*arguments, cwd=tmp_path, **environment).stdout
+    assert "nothing to do" in cli(*arguments, cwd=tmp_path, **s3_environment).stdout
     assert fs.info(f"{bucket}/Results/report.html")["ContentType"] == "text/html; charset=utf-8"  # shown by a browser, not saved
     told = fs.cat(f"{bucket}/Results/report.json").decode() + ended.stdout + ended.stderr
     assert not [value for value in s3.KEYS.values() if value in told]
@@ -67,17 +52,17 @@ def _below(fs: s3fs.S3FileSystem, bucket: str, folder: str) -> list[str]:
     return [path[len(bucket) + 1 :] for path in fs.find(f"{bucket}/{folder}")]
 
 
-def test_a_bucket_that_does_not_exist(backend: str, environment: dict[str, str], tmp_path: Path) -> None:
-    ended = cli("--backend", backend, "--input", "s3://no-such-bucket/Test", cwd=tmp_path, **environment)
+def test_a_bucket_that_does_not_exist(backend: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+    ended = cli("--backend", backend, "--input", "s3://no-such-bucket/Test", cwd=tmp_path, **s3_environment)
     assert ended.returncode == 2
     assert "there is no folder s3://no-such-bucket/Test: the bucket no-such-bucket does not exist" in ended.stderr
     assert not (tmp_path / "results").exists()
 
 
-def test_no_server_and_no_credentials(backend: str, environment: dict[str, str], tmp_path: Path) -> None:
+def test_no_server_and_no_credentials(backend: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
     for wrong in ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}):
         for place in (("--input", "s3://bucket/Test"), ("--output", "s3://bucket/Results")):
-            ended = cli("--backend", backend, *place, cwd=tmp_path, **{**environment, **wrong})
+            ended = cli("--backend", backend, *place, cwd=tmp_path, **{**s3_environment, **wrong})
             assert ended.returncode == 2
             assert f"{place[1]} cannot be reached" in ended.stderr
             assert "Traceback" not in ended.stderr
@@ -136,12 +121,12 @@ def test_rights_to_one_object_and_keys_that_are_refused(tmp_path: Path, monkeypa
         s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_more_objects_than_fit_one_answer(server: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_objects_than_fit_one_answer(s3_server: str, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a prefix, and prefixes themselves; and keys that look like folders."""
-    for name, value in environment.items():
+    for name, value in s3_environment.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()  # of other environments
-    fs = s3.filesystem(server)
+    fs = s3.filesystem(s3_server)
     fs.mkdir("many")
     keys = [f"Test/one/{number}.jpg" for number in range(1_003)]
     keys += [f"Test/folder {number}/x.jpg" for number in range(40)] + [
@@ -162,18 +147,18 @@ def test_more_objects_than_fit_one_answer(server: str, environment: dict[str, st
     assert len(list_images(Job(input="s3://many/Wide"))) == len(wide)
 
 
-def test_profile_and_endpoint_of_the_environment(server: str, environment: dict[str, str], tmp_path: Path) -> None:
-    fs = s3.filesystem(server)
+def test_profile_and_endpoint_of_the_environment(s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+    fs = s3.filesystem(s3_server)
     fs.mkdir("profiled")
     fs.pipe("profiled/Test/a.jpg", b"x")
     config = tmp_path / "config"
     config.write_text("[profile tester]\nregion = eu-west-3\naws_access_key_id = AKIDOFTHEPROFILE\naws_secret_access_key = x\n")
-    del environment["AWS_ENDPOINT_URL"]
-    environment |= {"AWS_ENDPOINT_URL_S3": server, "AWS_PROFILE": "tester", "AWS_CONFIG_FILE": str(config)}
+    del s3_environment["AWS_ENDPOINT_URL"]
+    s3_environment |= {"AWS_ENDPOINT_URL_S3": s3_server, "AWS_PROFILE": "tester", "AWS_CONFIG_FILE": str(config)}
     arguments = ("--input", "s3://profiled/Test", "--features-only", "--dry-run", "--json")
-    ended = cli(*arguments, cwd=tmp_path, **environment)
+    ended = cli(*arguments, cwd=tmp_path, **s3_environment)
     assert ended.returncode == 0, ended.stderr
-    ended = cli(*arguments, cwd=tmp_path, **{**environment, "AWS_PROFILE": "nobody"})
+    ended = cli(*arguments, cwd=tmp_path, **{**s3_environment, "AWS_PROFILE": "nobody"})
     assert ended.returncode == 2
     assert "s3://profiled/Test cannot be reached: The config profile (nobody) could not be found" in ended.stderr
 

@@ -34,7 +34,7 @@ def test_a_run_through_faults(backend: str, inprocess: Any, tmp_path: Path, monk
             (folder / name).write_bytes(photo.read_bytes())
             fs.pipe(f"rough/Test/{name}", photo.read_bytes())
         ended = cli(
-            *("--backend", backend, "--workers", "2", "--chunk-size", "10", "--components", "5"),
+            *("--backend", backend, "--workers", "2", "--chunk-size", "10", "--components", "5", "--pca", "moments"),
             *("--input", "s3://rough/Test", "--output", "s3://rough/Results"),
             cwd=tmp_path,
             **s3.environment(proxy, tmp_path, s3.KEYS),
@@ -44,7 +44,7 @@ def test_a_run_through_faults(backend: str, inprocess: Any, tmp_path: Path, monk
         fetched = tmp_path / "fetched"
         fs.get("rough/Results/", str(fetched), recursive=True)
         told = json.loads(fs.cat("rough/Results/report.json"))
-    smoothly(Job(input=str(folder), output=str(tmp_path / "results"), components=5), session=inprocess)
+    smoothly(Job(input=str(folder), output=str(tmp_path / "results"), components=5, pca="moments"), session=inprocess)
     rough, smooth = table(fetched, "features"), table(tmp_path / "results", "features")
     assert rough["path"].to_list() == [path.replace(str(folder), "s3://rough/Test") for path in smooth["path"]]
     assert np.array_equal(vectors(fetched, "features"), vectors(tmp_path / "results", "features"))

@@ -4,9 +4,7 @@ import csv
 import gzip
 import io
 import json
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -24,19 +22,6 @@ from fruits.manifest import find_images
 PHOTOS = sorted((SAMPLE / "Apple 10").glob("*.jpg")) + sorted((SAMPLE / "Tomato 1").glob("*.jpg"))
 SCHEMA = ["Bucket", "Key", "VersionId", "IsLatest", "IsDeleteMarker", "Size", "LastModifiedDate", "ETag", "StorageClass"]
 DATE, VERSION = "2026-11-22T07:00:00.000Z", "null"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3.moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
-        yield address
-
-
-@pytest.fixture
-def environment(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    return s3.environment(server, tmp_path, s3.KEYS)
 
 
 def fill(fs: s3fs.S3FileSystem, bucket: str) -> dict[str, dict[str, Any]]:
@@ -68,12 +53,12 @@ def paths(fs: s3fs.S3FileSystem, bucket: str, part: str) -> list[str]:
     return sorted(path for name in names for path in pq.read_table(name, filesystem=fs, partitioning=None)["path"].to_pylist())
 
 
-def test_an_inventory_is_a_listing(backend: str, server: str, environment: dict[str, str], tmp_path: Path) -> None:
-    fs, bucket = s3.filesystem(server), f"inventory-{backend}"
+def test_an_inventory_is_a_listing(backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+    fs, bucket = s3.filesystem(s3_server), f"inventory-{backend}"
     known = fill(fs, bucket)
     urls = sorted(f"s3://{bucket}/{key}" for key in known)
     job = ("--backend", backend, "--input", f"s3://{bucket}/Test", "--output", f"s3://{bucket}/Results", "--features-only", "--json")
-    listed = cli(*job, "--pattern", "*.jpg", "--pattern", "*.jpeg", cwd=tmp_path, **environment)
+    listed = cli(*job, "--pattern", "*.jpg", "--pattern", "*.jpeg", cwd=tmp_path, **s3_environment)
     assert listed.returncode == 0, listed.stderr
     assert paths(fs, bucket, "Results/features") == urls
 
@@ -97,7 +82,7 @@ def test_an_inventory_is_a_listing(backend: str, server: str, environment: dict[
     }
     fs.pipe(f"{bucket}/{inventory}/manifest.json", json.dumps(manifest).encode())
     by_json = ("--manifest", f"s3://{bucket}/{inventory}/manifest.json")
-    planned = json.loads(cli(*job, *by_json, "--dry-run", cwd=tmp_path, **environment).stdout)
+    planned = json.loads(cli(*job, *by_json, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
     # The identities are those of the listing: nothing is left to do.
     assert (planned["images"], planned["reused"], planned["nothing_to_do"]) == (10, 10, True)
     assert planned["ignored"] == {"old versions": 1, "deletion markers": 1, "folder markers": 1, "named again in the manifest": 1}
@@ -106,46 +91,48 @@ def test_an_inventory_is_a_listing(backend: str, server: str, environment: dict[
     alone = tmp_path / "part.csv"
     for drop in ((), (2, 3, 4), (2, 3, 4, 5, 6, 7, 8)):  # without versions; Bucket and Key alone: sizes and ETags are asked of S3
         alone.write_text(as_csv([[value for at, value in enumerate(values) if at not in drop] for values in rows]))
-        planned = json.loads(cli(*job, "--manifest", alone, "--dry-run", cwd=tmp_path, **environment).stdout)
+        planned = json.loads(cli(*job, "--manifest", alone, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
         assert (planned["images"], planned["nothing_to_do"]) == (10, True), drop
     alone.write_text("one column\n")
-    assert "has no columns Bucket and Key" in cli(*job, "--manifest", alone, cwd=tmp_path, **environment).stderr
+    assert "has no columns Bucket and Key" in cli(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
     alone.write_text(as_csv([rows[0], [bucket, "Other/x.jpg", *rows[0][2:]]]))
-    refused = cli(*job, "--manifest", alone, cwd=tmp_path, **environment)
+    refused = cli(*job, "--manifest", alone, cwd=tmp_path, **s3_environment)
     assert refused.returncode == 2
     assert re.search(rf"{alone}, line 2: .* is not below --input s3://{bucket}/Test", refused.stderr)
     alone.write_text(as_csv([rows[0], rows[1][:-1]]))
-    assert f"{alone}, line 2: not as the lines before it" in cli(*job, "--manifest", alone, cwd=tmp_path, **environment).stderr
+    assert f"{alone}, line 2: not as the lines before it" in cli(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
 
 
-def test_objects_that_change_vanish_or_were_never_there(backend: str, server: str, environment: dict[str, str], tmp_path: Path) -> None:
-    fs, bucket = s3.filesystem(server), f"changes-{backend}"
+def test_objects_that_change_vanish_or_were_never_there(
+    backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path
+) -> None:
+    fs, bucket = s3.filesystem(s3_server), f"changes-{backend}"
     keys = list(fill(fs, bucket))
     job = ("--backend", backend, "--input", f"s3://{bucket}/Test", "--output", f"s3://{bucket}/Results", "--features-only", "--json")
-    assert cli(*job, cwd=tmp_path, **environment).returncode == 0
+    assert cli(*job, cwd=tmp_path, **s3_environment).returncode == 0
     fs.rm(f"{bucket}/{keys[0]}")
     fs.pipe(f"{bucket}/{keys[1]}", PHOTOS[9].read_bytes())
-    changed = json.loads(cli(*job, cwd=tmp_path, **environment).stdout)
+    changed = json.loads(cli(*job, cwd=tmp_path, **s3_environment).stdout)
     print(f"{backend}: {changed['images']}")
     assert (changed["images"]["reused"], changed["images"]["to_do"], changed["images"]["vanished"]) == (8, {"changed": 1}, 1)
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([f"s3a://{bucket}/{keys[2]}", keys[4].removeprefix("Test/"), "Apple 10/gone.jpg"]) + "\n", encoding="utf-8")
-    named = json.loads(cli(*job, "--manifest", listed, cwd=tmp_path, **environment).stdout)
+    named = json.loads(cli(*job, "--manifest", listed, cwd=tmp_path, **s3_environment).stdout)
     assert (named["images"]["found"], named["images"]["reused"], named["images"]["vanished"]) == (3, 2, 7)
     assert named["rejected_by_reason"] == {"not-found": 1}
     assert paths(fs, bucket, "Results/features") == sorted(f"s3://{bucket}/{keys[number]}" for number in (2, 4))
-    shown = json.loads(cli("rejected", f"s3://{bucket}/Results", "--json", cwd=tmp_path, **environment).stdout)
+    shown = json.loads(cli("rejected", f"s3://{bucket}/Results", "--json", cwd=tmp_path, **s3_environment).stdout)
     assert [(row["path"], row["reason"]) for row in shown] == [(f"s3://{bucket}/Test/Apple 10/gone.jpg", "not-found")]
 
 
 def test_a_manifest_is_looked_up_as_a_listing_sees_it(
-    server: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    s3_server: str, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Many objects of one folder by listing it, few by asking for each."""
-    for name, value in environment.items():
+    for name, value in s3_environment.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()  # of other environments
-    fs = s3.filesystem(server)
+    fs = s3.filesystem(s3_server)
     fs.mkdir("looked-up")
     keys = [f"many/{number:02d} é+.jpg" for number in range(40)] + [f"one//{number}.jpg" for number in range(20)]
     keys += ["few/1.jpg", "few/2.jpg", "at the root.jpg"]
