@@ -18,7 +18,6 @@ from benchmarks.report.figures import (
     LEAST_IDLE,
     STAGES,
     Cell,
-    PlaneModel,
     cells,
     failures,
     largest,
@@ -89,7 +88,7 @@ def page(results: Results, question: Question) -> str:
         _stages(study, found),
         _models(study, of),
         _scaling(study),
-        _plane(results.plane, sleeping, tasks) if results.plane else None,
+        *(_plane(plane) for plane in results.planes),
         *([_cluster(of, question, assume), _costs(of, question, assume)] if of else []),
         _others(results),
         _world(results),
@@ -382,17 +381,20 @@ def _scaling(study: Mapping[str, Any]) -> Section | None:
     )
 
 
-def _plane(plane: Mapping[str, Any], models: Sequence[PlaneModel], tasks: Mapping[str, float]) -> Section:
+def _plane(plane: Mapping[str, Any]) -> Section:
     """Workers that sleep."""
-    points = plane_points(plane)
+    points, models, tasks = plane_points(plane), plane_models(plane), task_seconds(plane)
     image = plane["plan"]["image_seconds"]
+    yarn = plane["plan"]["cluster"] == "yarn"
+    on_yarn = " on YARN" if yarn else ""
+    where = " in containers of a real YARN, with images and results on the cluster's storage" if yarn else ""
     texts = [
         (
             f"With --core sleep a worker opens no image and waits {1000 * image:.2f} ms for each, which is what one takes on a core "
             "of this machine. All else is real: planning, distributing, serialising, Parquet, commits. A worker that waits needs no core, "
-            f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores, with "
-            f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images each, of which "
-            f"the difference is taken, cluster {plane['plan']['cluster']}. Points where this machine had less than {LEAST_IDLE:.0%} of its "
+            f"so that {max(point.workers for point in points)} ran on {plane['machine']['cores']} cores{where}, each with "
+            f"{' and '.join(map(str, plane['plan']['chunks_a_worker']))} chunks of {plane['plan']['chunk_size']:,} images, of which "
+            f"the difference is taken. Points where this machine had less than {LEAST_IDLE:.0%} of its "
             "processor idle say more of the machine than of the engine: they are marked and in no fit."
         )
     ]
@@ -426,7 +428,9 @@ def _plane(plane: Mapping[str, Any], models: Sequence[PlaneModel], tasks: Mappin
             singles.setdefault(one["backend"], []).append((one["workers"], one["rate"]))
     lines = {model.backend: [(w, float(model.law(w))) for w in sorted({p.workers for p in points})] for model in models}
     ideal = [(w, w / image) for w in sorted({point.workers for point in points})]
-    chart = charts.lines("Engine plane", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal, dots=singles)
+    chart = charts.lines(
+        f"Engine plane{on_yarn}", "workers that sleep", "images/s", measured, log=True, dashed=lines, ideal=ideal, dots=singles
+    )
     rows = [
         [
             point.backend,
@@ -440,18 +444,20 @@ def _plane(plane: Mapping[str, Any], models: Sequence[PlaneModel], tasks: Mappin
     ]
     failed = [[one["backend"], str(one["workers"]), one["failed"]] for one in plane["points"] if "failed" in one]
     return Section(
-        "plane",
-        "The engines far past this machine's cores",
+        "plane-on-yarn" if yarn else "plane",
+        f"The engines far past this machine's cores{on_yarn}",
         texts,
         [Chart(chart, "Rates by the number of sleeping workers, measured and modelled, on logarithmic axes.")],
         [
-            Table("Figures of the engine plane", ("backend", "workers", "images/s", "range", "95 %", "of ideal", "idle", ""), rows),
             Table(
-                "A task that does nothing, where most of them are done at a time",
+                f"Figures of the engine plane{on_yarn}", ("backend", "workers", "images/s", "range", "95 %", "of ideal", "idle", ""), rows
+            ),
+            Table(
+                f"A task that does nothing{on_yarn}, where most of them are done at a time",
                 ("backend", "ms"),
                 [[name, f"{1000 * seconds:.2f}"] for name, seconds in tasks.items()],
             ),
-            *([Table(f"Failures of the engine plane: {len(failed)}", ("backend", "workers", "why"), failed, 3)] if failed else []),
+            *([Table(f"Failures of the engine plane{on_yarn}: {len(failed)}", ("backend", "workers", "why"), failed, 3)] if failed else []),
         ],
     )
 

@@ -16,17 +16,23 @@ SAME = ("ai-edge-litert", "dask", "dask-ml", "distributed", "numpy", "pillow", "
 
 @dataclass(frozen=True)
 class Results:
-    """`studies`: by the file's name; the first is the one that the text speaks of. `speed`: of `python -m benchmarks speed`, and `plane`:
-    with `--core sleep`, or None. `marks`: in what the studies differ, though they stand on one page."""
+    """`studies`: by the file's name; the first is the one that the text speaks of. `speed`: of `python -m benchmarks speed`, or None.
+    `marks`: in what the studies differ, though they stand on one page. `planes`: with `--core sleep`, that of one machine before that of
+    YARN."""
 
     studies: dict[str, dict[str, Any]]
     speed: dict[str, Any] | None
     marks: list[str]
-    plane: dict[str, Any] | None = None
+    planes: Sequence[dict[str, Any]] = ()
 
     @property
     def first(self) -> dict[str, Any]:
         return next(iter(self.studies.values()))
+
+    @property
+    def plane(self) -> dict[str, Any] | None:
+        """The one that is fitted."""
+        return self.planes[0] if self.planes else None
 
 
 def read_results(paths: Sequence[Path]) -> Results:
@@ -38,7 +44,9 @@ def read_results(paths: Sequence[Path]) -> Results:
     others: dict[str, dict[str, Any]] = {}
     for file in files:
         content = _read(file)
-        if (kind := _kind(content)) == "study":
+        if (kind := _kind(content)) == "plane" and content["plan"].get("cluster") == "yarn":
+            kind = "plane on YARN"
+        if kind == "study":
             studies[str(file)] = content
         elif kind in others:
             raise BadArgument(f"{file} is a second result of its kind, {kind}: the page has room for one", "leave one out")
@@ -46,7 +54,8 @@ def read_results(paths: Sequence[Path]) -> Results:
             others[kind] = content
     if not studies:
         raise BadArgument(f"there is no study in {', '.join(map(str, files))}", "measure one: python -m benchmarks")
-    return Results(studies, others.get("speed"), _marks(studies), others.get("plane"))
+    planes = [others[kind] for kind in ("plane", "plane on YARN") if kind in others]
+    return Results(studies, others.get("speed"), _marks(studies), planes)
 
 
 def _kind(content: dict[str, Any]) -> str:

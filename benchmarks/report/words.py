@@ -35,16 +35,18 @@ def three_sentences(results: Results, of: Sequence[Engine]) -> list[str]:
 def _scaling(results: Results, of: Sequence[Engine]) -> str:
     if results.plane is None:
         return "How they scale past this machine's cores was not measured."
-    plane = results.plane
-    usable = [point for point in plane_points(plane) if point.usable]
-    image = plane["plan"]["image_seconds"]
     told = []
-    for engine in of:
-        most = max((point for point in usable if point.backend == engine.name), key=lambda point: point.workers)
-        told.append(
-            f"{engine.name.capitalize()} keeps {most.rate.median * image / most.workers:.0%} of the ideal rate at {most.workers} workers"
-        )
-    return f"Past this machine's cores, with workers that sleep {1000 * image:.1f} ms an image, {' and '.join(told)}."
+    for plane in results.planes:
+        image = plane["plan"]["image_seconds"]
+        usable = [point for point in plane_points(plane) if point.usable]
+        kept = []
+        for engine in of:
+            most = max((point for point in usable if point.backend == engine.name), key=lambda point: point.workers)
+            share = most.rate.median * image / most.workers
+            kept.append(f"{engine.name.capitalize()} keeps {share:.0%} of the ideal rate at {most.workers} workers")
+        told.append(f"{'on a real YARN ' if plane['plan']['cluster'] == 'yarn' else ''}{' and '.join(kept)}")
+    image = results.plane["plan"]["image_seconds"]
+    return f"Past this machine's cores, with workers that sleep {1000 * image:.1f} ms an image, {'; '.join(told)}."
 
 
 def _parity(results: Results) -> str:

@@ -51,6 +51,7 @@ def test_it_was_a_whole_study(results: Results) -> None:
     assert study["plan"]["repeats"] >= 3
     assert plane is not None
     assert plane["plan"]["repeats"] >= 3
-    assert max(point["workers"] for point in plane["points"]) == 64
+    assert {point["workers"] for point in plane["points"]} == {1, 2, 4, 8, 16, 32, 64}
+    assert [of["plan"]["cluster"] for of in results.planes] == ["local", "yarn"]
     assert results.speed is not None
     assert {"features", "job", "notebook"} <= results.speed["cases"].keys()

@@ -11,10 +11,12 @@ from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.prices import read_prices
+from benchmarks.projection import engines
 from benchmarks.report.figures import cells, failures, largest, parts, plane_models, plane_points, speed_ups, task_seconds, time_models
 from benchmarks.report.page import page
 from benchmarks.report.question import Question
 from benchmarks.report.results import Results, read_results
+from benchmarks.report.words import three_sentences
 from fruits.errors import BadArgument
 from made_up import plane, study
 
@@ -33,7 +35,7 @@ def asked(**more: Any) -> Question:
 
 
 def rendered(content: dict[str, Any], sleeping: dict[str, Any] | None = None, **more: Any) -> str:
-    return page(Results({"study.json": content}, None, [], sleeping), asked(**more))
+    return page(Results({"study.json": content}, None, [], [sleeping] if sleeping else []), asked(**more))
 
 
 class Words(HTMLParser):
@@ -133,6 +135,31 @@ def test_points_without_an_idle_processor_are_marked_and_left_out() -> None:
     marked = [point for point in plane_points(plane()) if not point.usable]
     assert [(point.backend, point.workers, point.idle) for point in marked] == [("spark", 64, 0.1)]
     assert Words(rendered(study(), sleeping=plane())).sections["plane"].count("MARKED") == 1
+
+
+def test_a_plane_on_yarn_stands_beside_that_of_one_machine(tmp_path: Path) -> None:
+    on_yarn = plane()
+    on_yarn["plan"]["cluster"] = "yarn"
+    for point in on_yarn["points"]:
+        point["rate"] *= 0.5
+    for name, content in (("a", on_yarn), ("b", plane()), ("c", study())):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    read = read_results([tmp_path])
+    sections = Words(page(read, asked())).sections
+    rate = 150 * 64 / (1 + 0.002 * 63 + 1e-6 * 64 * 63)  # of 64 workers, by the law
+    assert f"{rate:.1f}" in sections["plane"]
+    assert f"{rate / 2:.1f}" in sections["plane-on-yarn"]
+    (_, scaling, _) = three_sentences(read, engines(read.first))
+    kept = rate / 64 / 150
+    assert f"Dask keeps {kept:.0%} of the ideal rate at 64 workers" in scaling
+    assert f"on a real YARN Dask keeps {kept / 2:.0%} of the ideal rate at 64 workers" in scaling
+    assert "in containers of a real YARN" in sections["plane-on-yarn"]
+    assert "YARN" not in sections["plane"]
+    # What is projected is by the first.
+    assert sections["cluster"] == Words(rendered(study(), sleeping=plane())).sections["cluster"]
+    (tmp_path / "d.json").write_text(json.dumps(on_yarn))
+    with pytest.raises(BadArgument, match="a second result of its kind, plane on YARN"):
+        read_results([tmp_path])
 
 
 def test_the_plane_s_costs_are_in_the_projection() -> None:
