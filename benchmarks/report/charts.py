@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from fruits.report import STAGES
 
@@ -29,6 +29,7 @@ VARIABLES = {
     **{PARTS[name]: f"--stage-{name}" for name in STAGES},
     **{colour: f"--modelled-{name}" for name, colour in MODELLED.items()},
 }
+TICKS = 8  # of a logarithmic axis, where each measured place has its own
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it is read aloud, found and scaled
     "svg.hashsalt": "fruits",  # the same figures give the same file
@@ -113,6 +114,13 @@ def lines(
         if log:
             axes.set_xscale("log")
             axes.set_yscale("log")
+            measured = {point[0] for points in (*of.values(), *(dashed or {}).values()) for point in points}
+            axes.xaxis.set_major_locator(FixedLocator(sorted(measured)) if len(measured) <= TICKS else LogLocator())
+            low, high = axes.get_ylim()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(EngFormatter(sep=""))
+                axis.set_minor_formatter(NullFormatter())
         else:
             axes.set_ylim(bottom=0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -416,7 +416,11 @@ def _plane(plane: Mapping[str, Any]) -> Section:
             + f" The serial share of all points: {_estimate(model.serial, 100, 2)} %."
         )
     unfitted = {*plane["plan"]["backends"]} - {model.backend for model in models}
-    texts += [f"{name.capitalize()} has too few points with an idle machine for a fit and its check." for name in sorted(unfitted)]
+    if unfitted:
+        texts.append(
+            f"Without a fit and its check, which need points with an idle machine up to {FITTED_UP_TO} workers and beyond: "
+            f"{', '.join(sorted(unfitted))}."
+        )
     measured: dict[str, list[tuple[float, float, float, float]]] = {}
     for point in points:
         if point.usable:
