@@ -27,11 +27,12 @@ class Account:
     Raises `BadArgument` for a region that AWS has not.
     """
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, beside: "Account | None" = None) -> None:
+        """`beside`: the same account in another region, of whose session it is: botocore's descriptions of AWS are read once."""
         import boto3
 
         self.region = region
-        self._session = boto3.Session(region_name=region)
+        self._session: boto3.Session = beside._session if beside else boto3.Session(region_name=region)
         known = {name for of in self._session.get_available_partitions() for name in self._session.get_available_regions("emr", of)}
         if region not in known:
             raise BadArgument(f"AWS has no region {region} with EMR", f"choose one of: {', '.join(sorted(known))}")
@@ -40,7 +41,7 @@ class Account:
         from botocore.config import Config
 
         retries: Any = {"mode": "standard", "total_max_attempts": attempts or ATTEMPTS}
-        return self._session.client(service, config=Config(retries=retries, max_pool_connections=CONNECTIONS))
+        return self._session.client(service, region_name=self.region, config=Config(retries=retries, max_pool_connections=CONNECTIONS))
 
     @cached_property
     def id(self) -> str:

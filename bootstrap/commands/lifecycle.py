@@ -202,7 +202,7 @@ def ls(context: Context, all_regions: bool, as_json: bool) -> int:
     for name in names:
         try:
             with translated():
-                account = Account(name)
+                account = Account(name, beside=context.account)
                 here = [*clusters.ours(account)]
                 found += here
                 left += clusters.left(account, here)
