@@ -83,13 +83,18 @@ class Lease:
         number, content = self._newest()
         while number and not self._left_behind(number, content):
             number, content = self._newest()
-        if not self._create(number + 1):
-            raise self._in_use(*self._newest())
-        _held.add(self._holder.token)
-        for name in _names(self._folder):
-            if name != self._name:
-                self._folder.remove(name)
-        self._thread.start()
+        try:
+            if not self._create(number + 1):
+                raise self._in_use(*self._newest())
+            _held.add(self._holder.token)
+            for name in _names(self._folder):
+                if name != self._name:
+                    self._folder.remove(name)
+            self._thread.start()
+        except BaseException:  # Ctrl-C, too, which may come when the file is there and nothing else has been done
+            if self._name and self._token(self._name) == self._holder.token:
+                self.release()
+            raise
 
     def check(self) -> None:
         """Raises `RunFailed` when another run has taken the lease; asks the storage."""
@@ -113,7 +118,8 @@ class Lease:
         if not self._name:
             return
         self._ended.set()
-        self._thread.join(RENEWAL_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(RENEWAL_SECONDS)
         if not self._lost:
             with suppress(OSError):
                 self._folder.remove(self._name)
@@ -152,17 +158,18 @@ class Lease:
 
     def _create(self, number: int) -> bool:
         """Whether the lease of that number is ours now."""
-        name = _name_of(number)
+        self._name = name = _name_of(number)
         try:
             self._folder.write_new(name, self._content())
         except FileExistsError:
             # Ours all the same, if it was only the answer to the first of two attempts that got lost.
             if self._token(name) != self._holder.token:
+                self._name = ""
                 return False
         if self._newest()[0] != number:  # a listing while files come and go may have missed the one that counts
             self._folder.remove(name)
+            self._name = ""
             return False
-        self._name = name
         return True
 
     def _content(self) -> bytes:

@@ -81,7 +81,9 @@ class Moments:
         variances, vectors = np.linalg.eigh(scaled)
         # Where there are fewer images than features some are 0, but for roundings to either side.
         largest = np.maximum(variances[::-1][:k], 0.0)
-        return FittedAxes(self.mean, scale, np.ascontiguousarray(vectors.T[::-1][:k]), largest / np.trace(scaled))
+        # Images that are all alike vary along nothing.
+        explained = largest / total if (total := np.trace(scaled)) > 0 else np.zeros(len(largest))
+        return FittedAxes(self.mean, scale, np.ascontiguousarray(vectors.T[::-1][:k]), explained)
 
 
 def fit(

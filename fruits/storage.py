@@ -202,7 +202,7 @@ class Folder:
             try:
                 file.write(data)
                 file.flush()
-            except OSError:
+            except BaseException:  # Ctrl-C, too: others would take what is there for the whole
                 target.unlink()
                 raise
 
