@@ -92,8 +92,7 @@ class Lease:
                     self._folder.remove(name)
             self._thread.start()
         except BaseException:  # Ctrl-C, too, which may come when the file is there and nothing else has been done
-            if self._name and self._token(self._name) == self._holder.token:
-                self.release()
+            self.release()
             raise
 
     def check(self) -> None:
@@ -122,7 +121,8 @@ class Lease:
             self._thread.join(RENEWAL_SECONDS)
         if not self._lost:
             with suppress(OSError):
-                self._folder.remove(self._name)
+                if self._token(self._name) == self._holder.token:  # not where another was faster to create it
+                    self._folder.remove(self._name)
         _held.discard(self._holder.token)
         self._name = ""
 
@@ -164,11 +164,9 @@ class Lease:
         except FileExistsError:
             # Ours all the same, if it was only the answer to the first of two attempts that got lost.
             if self._token(name) != self._holder.token:
-                self._name = ""
                 return False
         if self._newest()[0] != number:  # a listing while files come and go may have missed the one that counts
             self._folder.remove(name)
-            self._name = ""
             return False
         return True
 

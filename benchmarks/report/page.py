@@ -18,6 +18,7 @@ from benchmarks.report.figures import (
     LEAST_IDLE,
     STAGES,
     Cell,
+    PlaneModel,
     cells,
     failures,
     largest,
@@ -70,8 +71,8 @@ def page(results: Results, question: Question) -> str:
     """A self-contained page of HTML: it loads nothing."""
     study = results.first
     found = cells(study)
-    sleeping = plane_models(results.plane) if results.plane else []
-    tasks = task_seconds(results.plane) if results.plane else {}
+    fitted = [(plane, plane_models(plane), task_seconds(plane)) for plane in results.planes]
+    _, sleeping, tasks = fitted[0] if fitted else (None, [], {})
     assume = Assumptions(core=question.core, serial={model.backend: max(model.serial.value, 0.0) for model in sleeping}, tasks=tasks)
     try:
         of = engines(study)
@@ -88,7 +89,7 @@ def page(results: Results, question: Question) -> str:
         _stages(study, found),
         _models(study, of),
         _scaling(study),
-        *(_plane(plane) for plane in results.planes),
+        *(_plane(*one) for one in fitted),
         *([_cluster(of, question, assume), _costs(of, question, assume)] if of else []),
         _others(results),
         _world(results),
@@ -381,9 +382,9 @@ def _scaling(study: Mapping[str, Any]) -> Section | None:
     )
 
 
-def _plane(plane: Mapping[str, Any]) -> Section:
+def _plane(plane: Mapping[str, Any], models: Sequence[PlaneModel], tasks: Mapping[str, float]) -> Section:
     """Workers that sleep."""
-    points, models, tasks = plane_points(plane), plane_models(plane), task_seconds(plane)
+    points = plane_points(plane)
     image = plane["plan"]["image_seconds"]
     yarn = plane["plan"]["cluster"] == "yarn"
     on_yarn = " on YARN" if yarn else ""
