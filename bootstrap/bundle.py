@@ -24,6 +24,7 @@ NODE, KERAS = "node.lock", "node-keras.lock"
 SCRIPT = Path(__file__).parent / "node" / "install.sh"
 SUMS, MODELS, WHEELS = "SHA256SUMS", "models.sha256", "wheels"
 _GLIBC = 34  # 2.34: Amazon Linux 2023
+_PYTHON = "3.11"  # of the nodes, whatever this one is
 _EPOCH = "315532800"  # 1980-01-01, the first that zip knows
 
 
@@ -82,7 +83,7 @@ def _download(lock: Path, machine: Machine, into: Path) -> None:
         file.flush()
         _pip(
             *("download", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
-            *("--implementation", "cp", "--python-version", "3.11", *(f"--platform={name}" for name in platforms)),
+            *("--implementation", "cp", "--python-version", _PYTHON, *(f"--platform={name}" for name in platforms)),
             *("--dest", str(into), "--requirement", file.name),
         )
 
@@ -97,7 +98,8 @@ def _requirements(lock: str, machine: Machine) -> str:
             continue
         text, hashes = line.split("--hash", 1)
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"platform_machine": machine, "sys_platform": "linux"}):
+        node = {"platform_machine": machine, "sys_platform": "linux", "python_version": _PYTHON, "python_full_version": f"{_PYTHON}.0"}
+        if requirement.marker is None or requirement.marker.evaluate(node):
             requirement.marker = None
             lines.append(f"{requirement} --hash{hashes}\n")
     return "".join(lines)
