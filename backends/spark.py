@@ -30,8 +30,9 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.functions import col
 from pyspark.sql.pandas.functions import pandas_udf
 
-from backends.java import java_home
+from backends.java import java_environment
 from backends.spark_on_yarn import SparkOnYarn
+from backends.spark_versions import spark_version
 from fruits.backend import GaveUp, Item, Result, Settings, task_name
 from fruits.errors import BadArgument, RunFailed
 from fruits.features import read_features
@@ -77,7 +78,8 @@ class SparkBackend:
             if not key.startswith("spark."):
                 raise BadArgument(f"--set {key}: Spark's keys begin with spark.", "for example spark.driver.memory=4g")
         self._configuration = {**self._defaults(), **settings.options}
-        self._java_home = None if self._spark else java_home()
+        java = spark_version(pyspark.__version__).java
+        self._java_environment = {} if self._spark else java_environment(java)
 
     def _defaults(self) -> dict[str, str]:
         cluster, workers = self._settings.cluster, self._settings.workers
@@ -119,9 +121,7 @@ class SparkBackend:
     def _variables(self) -> dict[str, str]:
         """What Spark reads from the environment while it starts."""
         python = self._yarn.python if self._yarn else os.environ.get("PYSPARK_PYTHON", sys.executable)
-        variables = {"PYSPARK_PYTHON": python}
-        if self._java_home:
-            variables["JAVA_HOME"] = self._java_home
+        variables = {"PYSPARK_PYTHON": python, **self._java_environment}
         # Its user interface asks for no password: it listens where the cluster is, and there alone.
         if self._yarn:
             variables["SPARK_LOCAL_IP"] = self._yarn.host

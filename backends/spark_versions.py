@@ -1,0 +1,44 @@
+"""What differs between the versions of Spark that the backend runs on. Nothing else asks for a version."""
+
+import re
+import sys
+from dataclasses import dataclass
+
+from fruits.errors import BadArgument
+
+
+@dataclass(frozen=True)
+class SparkVersion:
+    """A line of releases with the same demands."""
+
+    name: str
+    """As in messages and in `make run SPARK=`."""
+    java: tuple[int, ...]
+    """Major versions of Java that its documentation names, 8 aside."""
+    python: tuple[int, int]
+    """The newest Python that its workers are known to run on."""
+
+
+# Spark 3.5: docs/latest "Spark runs on Java 8/11/17"; its cloudpickle and its pandas API fail on Python 3.12's removed distutils.
+SPARK_3_5 = SparkVersion("3.5", java=(11, 17), python=(3, 11))
+# Spark 4: "Spark runs on Java 17/21".
+SPARK_4 = SparkVersion("4", java=(17, 21), python=(3, 13))
+
+
+def spark_version(pyspark: str) -> SparkVersion:
+    """Of `pyspark.__version__`, which distributions extend (3.5.6-amzn-2).
+
+    Raises `BadArgument` for one that this backend does not run on, or that does not run on this Python.
+    """
+    match = re.match(r"(\d+)\.(\d+)", pyspark)
+    release = (int(match[1]), int(match[2])) if match else (0, 0)
+    if release != (3, 5) and release[0] != 4:
+        raise BadArgument(f"pyspark {pyspark} is installed, and fruits runs on Spark 3.5 and 4", "install one of these")
+    version = SPARK_4 if release[0] == 4 else SPARK_3_5
+    if sys.version_info[:2] > version.python:
+        raise BadArgument(
+            f"Spark {version.name} runs on Python {version.python[0]}.{version.python[1]} at most, "
+            f"and this is {sys.version_info[0]}.{sys.version_info[1]}",
+            "use Spark 4, or an older Python",
+        )
+    return version
