@@ -7,6 +7,8 @@ FruitsError
 └── RunFailed          a run that began and could not end well exit code 1
 """
 
+from fruits.installation import install_command
+
 
 class FruitsError(Exception):
     """Base of all errors that `fruits` raises on purpose; never raised itself."""
@@ -32,7 +34,7 @@ class MissingPackage(BadArgument):
     """A package that this job needs is not installed; the advice is the line to type."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed", f"pip install 'fruits[{extra}]'")
+        super().__init__(f"{package} is not installed", install_command(extra))
         self.args = (package, extra)
 
 

@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from conftest import DATA, SAMPLE, Engine, asked, cli, report, table, vectors
+from conftest import DATA, ROOT, SAMPLE, Engine, asked, cli, report, table, vectors
 from fruits.app import app, checked
 from fruits.completed import Completed
 from fruits.errors import BadArgument, RunFailed
@@ -133,5 +133,5 @@ def test_without_tensorflow_it_says_what_to_install(sample_results: Path, tmp_pa
     script = f"import sys; sys.modules['tensorflow'] = None; from fruits.cli import main; main({arguments!r})"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2, ended.stderr
-    assert "pip install 'fruits[keras]'" in ended.stderr
+    assert f"-m pip install --editable '{ROOT}[keras]'" in ended.stderr
     assert not list(tmp_path.iterdir())
