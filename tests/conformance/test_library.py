@@ -10,6 +10,7 @@ from fruits import Job, run
 from fruits.errors import BadArgument
 
 
+@pytest.mark.short
 def test_the_session_stays_open(engine: Engine, images: Path, tmp_path: Path) -> None:
     done = engine.run(input=images, output=tmp_path / "r", components=3)
     assert done.backend["name"] == engine.name
@@ -78,6 +79,27 @@ if __name__ == "__main__":
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     assert len(table(tmp_path / "0", "features")) == len(table(tmp_path / "1", "features")) == 14
+
+
+@pytest.mark.local("a driver of its own")
+def test_a_script_without_a_guard_is_refused_at_once(images: Path, tmp_path: Path) -> None:
+    """Each of Dask's workers would import it, and so run it again; Spark's do not, and neither does `python -c`."""
+    import subprocess
+    import sys
+
+    script = f"""
+from fruits import Job, run
+run(Job(input={str(images)!r}, output={str(tmp_path / "r")!r}, backend="dask", features_only=True, workers=1))
+"""
+    program = tmp_path / "program.py"
+    program.write_text(script)
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert f'BadArgument: {program} has no `if __name__ == "__main__":`' in ended.stderr
+    assert not (tmp_path / "r").exists()
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert len(table(tmp_path / "r", "features")) == 14
 
 
 @pytest.mark.local("a cluster of its own, in this process")
