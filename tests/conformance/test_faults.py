@@ -147,6 +147,7 @@ def chunk_names(engine: Engine, images: Path, output: Path, size: int) -> dict[s
     return {pq.read_table(path)["path"][0].as_py(): name for name, path in paths.items()}
 
 
+@pytest.mark.short
 @pytest.mark.local("a folder where a file is to be written")
 def test_a_chunk_that_fails_for_good_fails_the_run_at_its_end(engine: Engine, images: Path, tmp_path: Path) -> None:
     first = sorted(images.glob("*/*.jpg"))[0]
@@ -193,6 +194,7 @@ def test_a_fault_that_passes(engine: Engine, images: Path, tmp_path: Path) -> No
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "undisturbed", "features"))
 
 
+@pytest.mark.short
 @pytest.mark.local("ends workers of this machine")
 def test_an_item_that_ends_its_worker_is_given_up_and_the_others_are_done(backend: str, request: pytest.FixtureRequest) -> None:
     settings = Settings(workers=Workers(2, 2)) if backend == "dask" else Settings(session=request.getfixturevalue("spark"))

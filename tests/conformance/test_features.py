@@ -30,6 +30,7 @@ def test_features_are_those_of_the_emr_run(engine: Engine, network: str, tmp_pat
     assert deviation < ENGINE_TOLERANCES[network]
 
 
+@pytest.mark.short
 def test_features_do_not_depend_on_the_engine_the_batch_or_the_chunk(engine: Engine, images: Path, tmp_path: Path) -> None:
     paths = sorted(str(path) for path in images.glob("*/*.jpg"))
     expected = expected_features(paths)
@@ -41,6 +42,7 @@ def test_features_do_not_depend_on_the_engine_the_batch_or_the_chunk(engine: Eng
         assert np.array_equal(vectors(results, "features"), expected)  # bit for bit
 
 
+@pytest.mark.short
 def test_awkward_photos_are_featurized_as_pillow_reads_them(engine: Engine, tmp_path: Path) -> None:
     engine.run(input=DATA / "awkward", output=tmp_path / "r", features_only=True)
     good = sorted(str(path) for path in (DATA / "awkward").glob("*.jpg") if path.name != "truncated_jpeg.jpg")

@@ -27,6 +27,7 @@ def stored(results: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("method", ["native", "moments"])
 def test_pca_of_the_sample_is_that_of_scikit_learn(engine: Engine, tmp_path: Path, method: str) -> None:
     engine.run(output=tmp_path / "r", pca=method)
@@ -59,6 +60,7 @@ def test_a_share_of_the_variance(engine: Engine, images: Path, tmp_path: Path) -
     assert np.allclose(report(tmp_path / "r")["explained_variance"], cumulative[:k], atol=1e-6)
 
 
+@pytest.mark.short
 def test_standardized(engine: Engine, images: Path, tmp_path: Path) -> None:
     engine.run(input=images, output=tmp_path / "r", components=5, standardize=True)
     features = vectors(tmp_path / "r", "features").astype(np.float64)

@@ -78,6 +78,7 @@ def _no_files(bad: Path, photo: bytes) -> dict[str, str]:
     }
 
 
+@pytest.mark.short
 def test_each_fault_is_a_row_with_its_reason(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     images, expected = hostile
     engine.run(input=images, output=tmp_path / "r", components=2, pca="moments", max_file_bytes=100_000, chunk_size=5)

@@ -15,6 +15,7 @@ from conftest import Engine, cli, report, table
 STAGES = ["start", "list", "featurize", "fit", "project", "export", "page"]
 
 
+@pytest.mark.short
 def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "bad.jpg").write_text("no image")
     before = time.time()
@@ -183,6 +184,7 @@ def test_every_engine_writes_what_validate_accepts(engine: Engine, images: Path,
     assert len(table(tmp_path / "0", "pca")) == 14
 
 
+@pytest.mark.short
 @pytest.mark.local("Spark's own reader needs the jars of S3A", place="s3")
 @pytest.mark.parametrize("name", ["features", "pca"])
 def test_other_readers_read_the_parquet(spark: object, engine: Engine, images: Path, tmp_path: Path, name: str) -> None:

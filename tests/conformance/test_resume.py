@@ -72,6 +72,7 @@ def test_a_folder_of_other_files_is_refused(engine: Engine, images: Path, tmp_pa
     assert [path.name for path in (tmp_path / "full").rglob("*")] == ["features", "part-00000.parquet"]
 
 
+@pytest.mark.short
 def test_only_what_is_new_is_featurized(engine: Engine, images: Path, tmp_path: Path) -> None:
     engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=4)
     before = times(tmp_path / "r")
