@@ -19,7 +19,7 @@ NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 PEERS := .peers
 
-.PHONY: run environment dev wheel test test-cells test-browser test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
+.PHONY: run environment dev wheel test test-cells test-cells-compare test-browser test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
 	soak benchmark benchmark-speed benchmark-quick check audit lock notice clean
 
 run: environment
@@ -39,7 +39,9 @@ test: dev
 # The short form of the conformance suite on each supported set of Python, Spark and packages, and whether all of them
 # give the same features. CELLS="newest" for one of them.
 CELLS := oldest spark41 newest
-test-cells: $(CELLS:%=cell-%)
+test-cells: $(CELLS:%=cell-%) test-cells-compare
+
+test-cells-compare:
 	.cells/newest/bin/python tests/cells.py $(CELLS:%=.cells/%/results)
 
 PYTHON_oldest := 3.11
@@ -94,7 +96,7 @@ check: dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/hadolint Containerfile
-	$(VENV)/bin/shellcheck requirements/*.sh backends/jre/bin/java .ci/run
+	$(VENV)/bin/shellcheck requirements/*.sh backends/java_home/bin/java .ci/run
 	$(MAKE) --no-print-directory audit
 
 # Fails on a known vulnerability in what a run installs. Where the database cannot be reached it says so, and goes on.

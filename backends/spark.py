@@ -32,7 +32,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from backends.java import java_environment
 from backends.spark_on_yarn import SparkOnYarn
-from backends.spark_versions import spark_version
+from backends.spark_versions import spark_version, without_pandas_warning
 from fruits.backend import GaveUp, Item, Result, Settings, task_name
 from fruits.errors import BadArgument, RunFailed
 from fruits.features import read_features
@@ -133,7 +133,8 @@ class SparkBackend:
         builder = SparkSession.builder
         for key, value in self._configuration.items():
             builder = builder.config(key, value)
-        return builder.getOrCreate()
+        with without_pandas_warning():
+            return builder.getOrCreate()
 
     def __exit__(self, *exc: object) -> None:
         if self._spark is not None and self._settings.session is None:
@@ -224,7 +225,8 @@ class SparkBackend:
                 yield pd.Series(done)
             spare_the_next()
 
-        work_udf = pandas_udf("binary")(work)  # type: ignore[call-overload]
+        with without_pandas_warning():
+            work_udf = pandas_udf("binary")(work)  # type: ignore[call-overload]
         group = uuid.uuid4().hex
         collected: list[Row] = []
         failure: list[Exception] = []

@@ -2,6 +2,9 @@
 
 import re
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fruits.errors import BadArgument
@@ -42,3 +45,11 @@ def spark_version(pyspark: str) -> SparkVersion:
             "use Spark 4, or an older Python",
         )
     return version
+
+
+@contextmanager
+def without_pandas_warning() -> Iterator[None]:
+    """PySpark 4 warns of pandas 3 as a whole, three times a run; the backend gives it Series of integers and bytes alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield

@@ -96,7 +96,7 @@ def test_paths_come_out_as_they_went_in(engine: Engine, tmp_path: Path) -> None:
         for name in names:
             (folder / label / name).write_bytes(photo)
     (folder / "at the root.jpg").write_bytes(photo)
-    engine.run(input=folder, output=tmp_path / "r", components=2, chunk_size=20)
+    engine.run(input=folder, output=tmp_path / "r", components=2, chunk_size=20, pca="moments")
     rows = table(tmp_path / "r", "features")
     on_disk = sorted(path for path in folder.rglob("*") if path.is_file())
     assert sorted(rows["path"]) == sorted(map(engine.url, on_disk))
@@ -110,7 +110,7 @@ def test_paths_come_out_as_they_went_in(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_schemas_and_provenance(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=3)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     for part, column in (("features", "features"), ("pca", "pca_features")):
         for file in (tmp_path / "r" / part).iterdir():
             schema = pq.read_schema(file)

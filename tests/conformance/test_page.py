@@ -13,7 +13,7 @@ from leases import holder, told
 
 def test_every_run_has_its_page(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "bad.jpg").write_text("no image")
-    done = engine.run(input=images, output=tmp_path / "r", components=3)
+    done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     html = (tmp_path / "r" / "report.html").read_text()
     points = json.loads(html.partition('id="points">')[2].partition("</script>")[0])
     assert points["names"] == sorted(str(photo.relative_to(images)) for photo in images.glob("*/*.jpg"))

