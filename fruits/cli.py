@@ -456,7 +456,7 @@ def export(results: str, file: str) -> None:
     """Make one LiteRT file of RESULTS for an application: network, projection, labels.
 
     A picture of 224 x 224 RGB bytes in; pca_features, the nearest labels and their confidences out, as `identify` has them. The labels'
-    names are inside. Needs TensorFlow: pip install 'fruits[keras]'. How an application uses it: docs/app.md.
+    names are inside. Needs TensorFlow, the extra keras. How an application uses it: docs/app.md.
     """
 
     def work() -> int:
