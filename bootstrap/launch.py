@@ -12,6 +12,7 @@ from bootstrap.cluster import Cluster
 from bootstrap.context import Context
 from bootstrap.cost import hourly, largest
 from bootstrap.preflight import Check, preflight
+from bootstrap.releases import JUPYTERHUB
 from bootstrap.request import LOGS, Resources, run_job_flow
 from bootstrap.settings import Settings
 from bootstrap.staging import staged
@@ -51,7 +52,7 @@ def prepared(context: Context, settings: Settings) -> dict[str, Any]:
     """The request, when all that it names is there: the foundation and what the nodes install are made where they are not. Raises
     `BadArgument` where somebody else's `up` was faster."""
     made = foundation.deploy(context.account, settings, context.bucket, context.say)
-    if "JupyterHub" in settings.applications:
+    if JUPYTERHUB in settings.applications:
         notebook = f"s3://{made.bucket}/{jupyter.KEY}"
         placed = jupyter.place(context.account, made.bucket)
         context.say(f"the notebook for JupyterHub: {notebook}" if placed else f"{notebook} is left as it is")

@@ -10,7 +10,7 @@ from bootstrap.aws import Account, code_of
 from bootstrap.buckets import region_of_bucket
 from bootstrap.cost import groups
 from bootstrap.network import default_vpc, network_of
-from bootstrap.request import check_release
+from bootstrap.releases import check_release, release_of, same_family
 from bootstrap.settings import MANAGED_POLICY_TAG, Settings
 from fruits.errors import BadArgument
 
@@ -80,7 +80,7 @@ def _release(account: Account, settings: Settings) -> Check:
         if not (token := page.get("NextToken", "")):
             break
     if settings.release not in labels:
-        newest = ", ".join([label for label in labels if label.startswith("emr-7.")][:3])
+        newest = ", ".join((same_family(settings.release, labels) or labels)[:3])
         return Check("release", f"{settings.region} has no {settings.release}", f"choose one that it has, such as {newest}")
     return Check("release", settings.release)
 
@@ -89,10 +89,13 @@ def _applications(account: Account, settings: Settings) -> Check:
     described = account.emr.describe_release_label(ReleaseLabel=settings.release)
     names = {application["Name"].lower(): application for application in described.get("Applications", [])}
     missing = [name for name in settings.applications if names and name.lower() not in names]
-    needed = [name for name in ("Hadoop", "Spark") if name not in settings.applications]
-    if missing or needed:
-        what = [*(f"{settings.release} has no {name}" for name in missing), *(f"{name} is not among them" for name in needed)]
-        return Check("applications", "; ".join(what), f"both backends need Hadoop and Spark; the release has {', '.join(sorted(names))}")
+    needed = release_of(settings.release).family.needed
+    what = [f"{settings.release} has no {name}" for name in missing]
+    what += [f"{name} is not among them" for name in needed if name not in settings.applications]
+    if what:
+        offered = ", ".join(sorted(names))
+        advice = f"both backends need {' and '.join(needed)}; the release has {offered}"
+        return Check("applications", "; ".join(what), advice)
     return Check("applications", ", ".join(settings.applications))
 
 

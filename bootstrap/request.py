@@ -1,17 +1,15 @@
 """The request that makes the cluster: what `run_job_flow` is given, field by field."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bootstrap.releases import JUPYTERHUB
 from bootstrap.settings import MANAGED_POLICY_TAG, Settings
-from fruits.errors import BadArgument
 
 PREFIX = "/opt/fruits"  # where bootstrap/node/install.sh makes the nodes' Python
 PYTHON = f"{PREFIX}/bin/python"
 IMAGES, RESULTS, LOGS, BUNDLES = "Test", "Results", "logs", "bundles"  # folders of the bucket; the first two are the notebook's
-FIRST_RELEASE = 7
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,6 @@ class Bundle:
 
     url: str
     sums: str
-
-
-def check_release(release: str) -> None:
-    """Raises `BadArgument` for a release on which the nodes' Python cannot run."""
-    found = re.fullmatch(r"emr-(\d+)\.(\d+)\.(\d+)", release)
-    if not found:
-        raise BadArgument(f"release = {release!r} is no release with Hadoop", "give one such as emr-7.13.0")
-    if int(found[1]) < FIRST_RELEASE:
-        raise BadArgument(
-            f"{release} runs Amazon Linux 2, whose glibc 2.26 is older than the wheels of today's numpy and LiteRT need (2.27 and later)",
-            "give emr-7.13.0 or later; `plan` shows the request all the same",
-        )
 
 
 def run_job_flow(settings: Settings, made: Resources, bundle: Bundle) -> dict[str, Any]:
@@ -139,7 +125,7 @@ def configurations(settings: Settings, bucket: str) -> list[Mapping[str, Any]]:
             "Classification": "yarn-site",
             "Properties": {"yarn.node-labels.enabled": "true", "yarn.node-labels.am.default-node-label-expression": "CORE"},
         },
-        *([notebooks] if "JupyterHub" in settings.applications else []),
+        *([notebooks] if JUPYTERHUB in settings.applications else []),
         # Livy's drivers run in containers: they and their executors take the nodes' Python too.
         {
             "Classification": "spark-defaults",

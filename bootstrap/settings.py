@@ -4,10 +4,11 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from bootstrap.releases import release_of
 from fruits.errors import BadArgument
 
 DEFAULTS = Path(__file__).with_name("cluster.toml")
@@ -95,6 +96,7 @@ class Settings:
             raise BadArgument(f"name = {self.name!r}", "begin with a small letter; small letters, digits and hyphens, 30 at most")
         if self.bucket and (not _BUCKET.fullmatch(self.bucket) or ".." in self.bucket):
             raise BadArgument(f"bucket = {self.bucket!r} is no name of a bucket", "give the name alone, without s3:// and folders")
+        release_of(self.release).check_applications(self.applications)
         if not LEAST_IDLE_MINUTES <= self.idle_minutes <= MOST_IDLE_MINUTES:
             raise BadArgument(
                 f"idle_minutes = {self.idle_minutes}: there is no cluster without an end",
@@ -161,7 +163,9 @@ def read_settings(config: Path | None, profile: str | None, given: Mapping[str, 
             raise BadArgument(f"there is no profile {profile!r}", f"choose one of: {', '.join(profiles)}")
         content = _over(content, profiles[profile])
     settings: Settings = _built(Settings, _over(content, given), "")
-    return settings
+    if settings.applications:
+        return settings
+    return replace(settings, applications=release_of(settings.release).family.applications)
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from bootstrap.context import Context, cluster_id_option, command
 from bootstrap.cost import MEASURED, UNPRICED, jobs_on
 from bootstrap.counting import MOST, counted
 from bootstrap.launch import check, say_more_costs
-from bootstrap.request import LOGS, PYTHON, check_release
+from bootstrap.releases import check_release
+from bootstrap.request import LOGS, PYTHON
 from bootstrap.smoke import EXPECTED_SECONDS, Smoke
 from bootstrap.steps import Step
 from fruits.backend import DEFAULT

@@ -19,7 +19,8 @@ from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
 from bootstrap.cost import jobs
 from bootstrap.counting import MOST, counted
 from bootstrap.launch import awaited, check, launched, prepared, say_more_costs, shown_checks
-from bootstrap.request import IMAGES, Bundle, Resources, check_release, run_job_flow
+from bootstrap.releases import check_release
+from bootstrap.request import IMAGES, Bundle, Resources, run_job_flow
 from bootstrap.settings import Settings
 from bootstrap.uis import show_uis
 from fruits.errors import BadArgument, FruitsError

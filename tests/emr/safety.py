@@ -105,10 +105,12 @@ def _tags(resource: Resource, template: Mapping[str, Any]) -> Iterator[str]:  # 
 
 
 def _emr_tags(resource: Resource, template: Mapping[str, Any]) -> Iterator[str]:
-    """On what EMR is given: the groups and subnets of the outputs."""
+    """On what EMR is given: the groups and subnets of the outputs, and the endpoint to itself."""
     name, body = resource
     given = name in re.findall(r"'Ref': '(\w+)'", str(template["Outputs"]))
-    if given and body["Type"] in ("AWS::EC2::SecurityGroup", "AWS::EC2::Subnet") and not EMR_TAG.items() <= _tags_of(body)[1].items():
+    given &= body["Type"] in ("AWS::EC2::SecurityGroup", "AWS::EC2::Subnet")
+    given |= ".emr-service-" in str(body.get("Properties", {}).get("ServiceName"))
+    if given and not EMR_TAG.items() <= _tags_of(body)[1].items():
         yield "lacks the tag without which EMR's managed policy does not reach it"
 
 
@@ -199,6 +201,23 @@ CLASSIFICATIONS = {
     "JupyterHub": "jupyter-hub-conf jupyter-notebook-conf jupyter-s3-conf jupyter-sparkmagic-conf livy-conf livy-env",
     "Spark": "spark spark-defaults spark-env spark-hive-site spark-log4j2 spark-metrics",
 }
+# Of emr-spark-8.0.0 and 8.1.0: HDFS and YARN come with Spark, and are configured as before.
+# https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-spark810-release.html
+APPLICATIONS_OF_SPARK_8 = {
+    "AmazonCloudWatchAgent",
+    "Delta",
+    "Hudi",
+    "Iceberg",
+    "JupyterEnterpriseGateway",
+    "Livy",
+    "Spark",
+}
+CLASSIFICATIONS_OF_SPARK_8 = {
+    "JupyterEnterpriseGateway": "jupyter-notebook-conf jupyter-s3-conf jupyter-sparkmagic-conf",
+    "Livy": "livy-conf livy-env livy-log4j2",
+    "Spark": "capacity-scheduler core-site hadoop-env hdfs-env hdfs-site mapred-env mapred-site "
+    "yarn-env yarn-site spark spark-defaults spark-env spark-hive-site spark-log4j2 spark-metrics",
+}
 JUPYTER_S3 = {"s3.persistence.enabled", "s3.persistence.bucket"}
 SECRET = re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|(?i:secret|password|aws_session_token)")
 
@@ -207,10 +226,15 @@ def request_findings(request: Mapping[str, Any]) -> list[str]:
     """Of RunJobFlow's arguments."""
     found: list[str] = []
     applications = {application["Name"] for application in request["Applications"]}
-    found += [f"{name} is needed by both backends" for name in ("Hadoop", "Spark") if name not in applications]
+    needed, classifications = ["Hadoop", "Spark"], CLASSIFICATIONS
+    if (release := request["ReleaseLabel"]).startswith("emr-spark-8."):
+        needed, classifications = ["Spark"], CLASSIFICATIONS_OF_SPARK_8
+        missing = sorted(applications - APPLICATIONS_OF_SPARK_8)
+        found += [f"{release} has no {name}" for name in missing]
+    found += [f"{name} is needed by both backends" for name in needed if name not in applications]
     for configuration in request["Configurations"]:
         name = configuration["Classification"]
-        of = next((application for application, names in CLASSIFICATIONS.items() if name in names.split()), None)
+        of = next((of for of, names in classifications.items() if name in names.split()), None)
         if of is None:
             found.append(f"EMR knows no classification {name}")
         elif of not in applications:

@@ -19,6 +19,7 @@ from .accounts import QUOTAS, completed
 
 REGION = "eu-west-3"
 BUCKET = "fruits-123456789012-eu-west-3"
+SPARK_8: dict[str, Any] = {"release": "emr-spark-8.1.0"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +49,31 @@ def test_an_account_in_which_all_is_well() -> None:
     assert "the default one" in checks["VPC"].found
 
 
+@pytest.mark.parametrize("release", ["emr-spark-8.0.0", "emr-spark-8.1.0"])
+def test_spark_4_in_an_account_in_which_all_is_well(release: str) -> None:
+    checks = checked(release=release)
+    assert not failed(checks)
+    assert (checks["release"].found, checks["applications"].found) == (release, "Spark")
+
+
+def test_a_release_that_there_is_not_is_answered_with_those_of_its_family() -> None:
+    of_7 = failed(checked(release="emr-7.99.0"))["release"].advice or ""
+    assert of_7.endswith("such as emr-7.14.0, emr-7.13.0, emr-7.12.0")
+    of_spark = failed(checked(release="emr-spark-8.99.0"))["release"].advice or ""
+    assert of_spark.endswith("such as emr-spark-8.0.0, emr-spark-8.1.0")
+    # Two regions of the Middle East have none of them.
+    elsewhere = failed(checked(region="me-south-1", release="emr-spark-8.1.0"))["release"]
+    assert elsewhere.found == "me-south-1 has no emr-spark-8.1.0"
+    assert "such as emr-7." in (elsewhere.advice or "")
+
+
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"release": "emr-6.13.0"}, "release", "glibc"),
     ({"release": "emr-7.99.0"}, "release", "has no emr-7.99.0"),
     ({"applications": ["Hadoop", "Spark", "Zeppelim"]}, "applications", "has no Zeppelim"),
     ({"applications": ["Hadoop", "JupyterHub"]}, "applications", "Spark is not among them"),
+    (SPARK_8 | {"applications": ["Spark", "Hive"]}, "applications", "emr-spark-8.1.0 has no Hive"),
+    (SPARK_8 | {"applications": ["Livy"]}, "applications", "Spark is not among them"),
     ({"primary": {"type": "m5.huge"}}, "primary type", "m5.huge"),
     ({"core": {"type": "m55.xlarge"}}, "core type", "m55.xlarge"),
     ({"task": {"type": "x"}}, "task type", "x"),

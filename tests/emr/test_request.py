@@ -7,7 +7,8 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from bootstrap.request import Bundle, Resources, check_release, run_job_flow
+from bootstrap.releases import check_release
+from bootstrap.request import Bundle, Resources, run_job_flow
 from bootstrap.settings import read_settings
 from fruits.errors import BadArgument
 
@@ -149,6 +150,21 @@ def test_without_jupyterhub_there_is_nothing_to_configure_of_it() -> None:
     assert classifications == {one["Classification"] for one in EXPECTED["Configurations"]} - {"jupyter-s3-conf"}
 
 
+SPARK_8 = ["emr-spark-8.0.0", "emr-spark-8.1.0"]
+NEW = ["emr-7.0.0", "emr-7.13.0", "emr-8.0.0", *SPARK_8, "emr-spark-8.10.0"]
+
+
+@pytest.mark.parametrize("release", SPARK_8)
+def test_with_spark_4_the_request_has_what_the_release_has(release: str) -> None:
+    """As for emr-7.x, without JupyterHub and its settings; Hadoop comes with Spark."""
+    expected = copy.deepcopy(EXPECTED)
+    expected |= {"ReleaseLabel": release, "Applications": [{"Name": "Spark"}]}
+    of_jupyterhub = expected["Configurations"].pop(2)
+    assert of_jupyterhub["Classification"] == "jupyter-s3-conf"
+    assert request(release=release) == expected
+    assert not faults(expected)
+
+
 def test_the_starters_cluster_has_no_task_group() -> None:
     groups = request(profile="starter")["Instances"]["InstanceGroups"]
     assert [(group["InstanceRole"], group["InstanceCount"]) for group in groups] == [("MASTER", 1), ("CORE", 1)]
@@ -165,10 +181,7 @@ def test_boto3s_model_finds_a_fault_where_there_is_one() -> None:
     assert "SecurityConfigurations" in faults({**request(), "SecurityConfigurations": "x"})
 
 
-OLD = {"with an old glibc": "emr-6.13.0", "older": "emr-5.36.0", "without Hadoop": "emr-spark-8.0.0", "no name": "7.13.0"}
-
-
-@pytest.mark.parametrize("release", OLD.values(), ids=OLD)
+@pytest.mark.parametrize("release", ["emr-6.13.0", "emr-5.36.0"])
 def test_a_release_on_which_the_nodes_python_cannot_run_is_refused(release: str) -> None:
     with pytest.raises(BadArgument) as refused:
         check_release(release)
@@ -176,6 +189,6 @@ def test_a_release_on_which_the_nodes_python_cannot_run_is_refused(release: str)
     assert "emr-7.13.0" in refused.value.advice
 
 
-def test_a_release_on_which_it_can_run_is_not() -> None:
-    check_release("emr-7.13.0")
-    check_release("emr-8.0.0")
+@pytest.mark.parametrize("release", NEW)
+def test_a_release_on_which_it_can_run_is_not(release: str) -> None:
+    check_release(release)

@@ -17,19 +17,31 @@ MADE = Resources("fruits-1", "service", "nodes", "sg-1", "sg-2", "sg-3", "subnet
 
 
 @pytest.fixture
-def request_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder without a cluster.toml."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def request_of_ours(elsewhere: None) -> Request:  # noqa: ARG001
     return run_job_flow(read_settings(None, None, {}), MADE, Bundle("s3://fruits-1/bundles/1", "1"))
 
 
+@pytest.mark.parametrize("release", ["emr-7.13.0", "emr-spark-8.0.0", "emr-spark-8.1.0"])
 @pytest.mark.parametrize("profile", [None, "starter", "notebook"])
-def test_nothing_is_found_in_ours(profile: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert request_findings(run_job_flow(read_settings(None, profile, {}), MADE, Bundle("s3://fruits-1/bundles/1", "1"))) == []
+@pytest.mark.usefixtures("elsewhere")
+def test_nothing_is_found_in_ours(profile: str | None, release: str) -> None:
+    settings = read_settings(None, profile, {"release": release})
+    request = run_job_flow(settings, MADE, Bundle("s3://fruits-1/bundles/1", "1"))
+    assert request_findings(request) == []
 
 
 def _jupyter(request: Request) -> Any:
     return next(one for one in request["Configurations"] if one["Classification"] == "jupyter-s3-conf")
+
+
+def _of_spark_8(request: Request) -> None:
+    request["ReleaseLabel"] = "emr-spark-8.1.0"
 
 
 BROKEN: dict[str, tuple[Callable[[Request], Any], str]] = {
@@ -39,6 +51,8 @@ BROKEN: dict[str, tuple[Callable[[Request], Any], str]] = {
     ),
     "a classification that there is not": (lambda r: _jupyter(r).update(Classification="jupyter-s3-config"), "jupyter-s3-config"),
     "one of an application that is not asked for": (lambda r: r["Applications"].pop(), "jupyter-s3-conf is of JupyterHub"),
+    "no such application": (_of_spark_8, "emr-spark-8.1.0 has no JupyterHub"),
+    "what configures it": (_of_spark_8, "jupyter-s3-conf is of JupyterEnterpriseGateway"),
     "no Spark": (lambda r: r.update(Applications=[{"Name": "Hadoop"}, {"Name": "JupyterHub"}]), "Spark is needed"),
     "no owner's tag": (lambda r: r.update(Tags=[tag for tag in r["Tags"] if tag["Key"] != "ManagedBy"]), "ManagedBy"),
     "no tag for EMR's policy": (lambda r: r.update(Tags=[tag for tag in r["Tags"] if not tag["Key"].startswith("for-use")]), "for-use"),

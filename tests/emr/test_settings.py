@@ -26,6 +26,25 @@ def test_the_defaults_are_the_cluster_that_this_replaces_with_an_end() -> None:
     assert settings.access.way == "ssm"
 
 
+def test_the_applications_follow_the_release_where_none_are_given(elsewhere: Path) -> None:
+    of_spark = {"release": "emr-spark-8.1.0"}
+    assert read_settings(None, None, of_spark).applications == ("Spark",)
+    assert read_settings(None, "notebook", of_spark).applications == ("Spark",)
+    (elsewhere / "cluster.toml").write_text('applications = ["Spark", "Livy"]\n')
+    assert read_settings(None, None, of_spark).applications == ("Spark", "Livy")
+    assert read_settings(None, None, {}).applications == ("Spark", "Livy")
+
+
+def test_applications_of_another_release_are_refused_with_what_to_do(elsewhere: Path) -> None:
+    own = 'applications = ["Hadoop", "Spark", "JupyterHub"]\n'
+    (elsewhere / "cluster.toml").write_text(own)
+    with pytest.raises(BadArgument) as refused:
+        read_settings(None, None, {"release": "emr-spark-8.1.0"})
+    assert "emr-spark-8.1.0 has no Hadoop and no JupyterHub" in refused.value.message
+    assert 'applications = ["Spark"]' in refused.value.advice
+    assert "emr-7.13.0 has JupyterHub" in refused.value.advice
+
+
 def test_a_file_a_profile_and_the_command_line_win_in_this_order(elsewhere: Path) -> None:
     (elsewhere / "cluster.toml").write_text(
         'region = "us-east-1"\nidle_minutes = 30\n[core]\ncount = 3\n[profiles.large]\ncore = { count = 10 }\n'
@@ -62,6 +81,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"scaling": {"min": 5, "max": 20}}, "min = 5"),
     ({"scaling": {"min": 1, "max": 2}}, "max = 2"),
     ({"name": "Fruits!"}, "Fruits!"),
+    ({"release": "7.13.0"}, "'7.13.0' is no label"),
+    ({"release": "emr-7.13"}, "'emr-7.13' is no label"),
+    ({"release": "emr-spark-8.0-preview"}, "'emr-spark-8.0-preview' is no label"),
+    ({"release": "emr-spark-8.0.0-latest"}, "'emr-spark-8.0.0-latest' is no label"),
+    ({"release": "emr-spark-8.0.0", "applications": ["Spark", "jupyterhub"]}, "has no jupyterhub"),
+    ({"release": "emr-spark-8.1.0", "applications": ["Spark", "Zeppelin"]}, "has no Zeppelin"),
     ({"bucket": "s3://mine"}, "s3://mine"),
     ({"budget": {"usd_a_month": 0}}, "usd_a_month"),
     ({"tags": {"aws:mine": "x"}}, "aws:mine"),
