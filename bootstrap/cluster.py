@@ -29,7 +29,7 @@ ROLES = {"MASTER": "primary", "CORE": "core", "TASK": "task"}
 @dataclass(frozen=True)
 class Cluster:
     """As EMR describes it. `begun`: when it was asked for, from when on it costs, to a minute; `ended`: up to when. `reason`: of its state,
-    where EMR gives one. `host`: of the primary node, once it has one."""
+    where EMR gives one. `host`: of the primary node, once it has one. `applications`: of EMR."""
 
     id: str
     name: str
@@ -42,6 +42,10 @@ class Cluster:
     bucket: str
     tags: dict[str, str]
     groups: tuple[Group, ...]
+    applications: tuple[str, ...]
+
+    def has(self, application: str) -> bool:
+        return application.lower() in (name.lower() for name in self.applications)
 
     @property
     def gone(self) -> bool:
@@ -91,6 +95,7 @@ def describe(account: Account, cluster_id: str) -> Cluster:
             )
             for group in groups
         ),
+        applications=tuple(one.get("Name", "") for one in found.get("Applications", [])),
     )
 
 

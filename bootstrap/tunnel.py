@@ -17,7 +17,7 @@ from bootstrap.aws import Account
 from bootstrap.cluster import Cluster
 from bootstrap.settings import Access
 from bootstrap.signals import as_ctrl_c
-from bootstrap.uis import PAGES, Page
+from bootstrap.uis import Page
 from fruits.errors import BadArgument, RunFailed
 
 LOOPBACK = "127.0.0.1"
@@ -108,10 +108,10 @@ def check_installed(*programs: str) -> None:
         raise BadArgument(f"not installed: {', '.join(missing)}", "; ".join(WHERE[program] for program in missing))
 
 
-def forwards(socks: int | None = None) -> tuple[list[Forward], int]:
+def forwards(pages: Sequence[Page], socks: int | None = None) -> tuple[list[Forward], int]:
     """For each page a port that is free: its own where it is. And one for the SOCKS proxy. Raises `BadArgument` where `socks` is taken."""
     with ExitStack() as held:  # all at once, so that no two get the same
-        found = [Forward(page, _free(held, page.port)) for page in PAGES]
+        found = [Forward(page, _free(held, page.port)) for page in pages]
         proxy = _free(held, socks or SOCKS)
         if socks and proxy != socks:
             raise BadArgument(f"--socks {socks}: the port is taken on this machine", f"leave it out, or give another such as {proxy}")

@@ -8,6 +8,8 @@ from bootstrap import browser
 from bootstrap import cluster as clusters
 from bootstrap import tunnel as tunnels
 from bootstrap.context import Context, cluster_id_option, command
+from bootstrap.releases import JUPYTERHUB
+from bootstrap.uis import pages_of
 from fruits.errors import BadArgument
 
 
@@ -33,7 +35,7 @@ def tunnel(context: Context, cluster_id: str | None, socks: int | None, pac: Pat
     tunnels.check_installed(*(("ssh",) if access.way == "ssh" else ("aws", "session-manager-plugin")))
     cluster = clusters.running(account, context.settings.name, cluster_id)
     primary = tunnels.primary_of(account, cluster)
-    to, port = tunnels.forwards(socks)
+    to, port = tunnels.forwards(pages_of(cluster), socks)
     proxy = f"{tunnels.LOOPBACK}:{port}"
     if pac:
         try:
@@ -50,7 +52,11 @@ def tunnel(context: Context, cluster_id: str | None, socks: int | None, pac: Pat
                 context.say(line)
             if pac:
                 context.say(f"PAC file: {pac.resolve().as_uri()}")
-        context.say("JupyterHub's certificate is its own, of which a browser warns; the Dask dashboard answers while a Dask job runs")
+        if cluster.has(JUPYTERHUB):
+            context.say("JupyterHub's certificate is its own, of which a browser warns")
+        else:
+            context.say("JupyterHub is not on this cluster: `submit` runs jobs without a notebook")
+        context.say("the Dask dashboard answers while a Dask job runs")
         context.say("open until Ctrl-C")
         tunnels.watch(started)
     context.say("closed")

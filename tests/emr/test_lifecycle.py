@@ -25,6 +25,7 @@ from bootstrap.cluster import start
 
 from . import stacks as stacks_of
 from .accounts import completed
+from .safety import request_findings
 from .world import BUCKET, REGION, World, bucket, cluster, images
 
 WRITING = ("Create", "Run", "Put", "Delete", "Terminate", "Update", "Authorize", "Revoke", "Set", "Add", "Tag", "Upload")
@@ -130,6 +131,11 @@ def test_up_is_not_done_where_nobody_can_be_asked(calls: list[str]) -> None:
         (("--set", "core=3", "--set", "core.count=3"), "core is given as 3 too"),
         (("--set", "core.count=3", "--set", "core=3"), "--set core is given twice"),
         (("--release", "emr-6.13.0"), "glibc 2.26"),
+        (("--release", "8.1.0"), "'8.1.0' is no label of a release"),
+        (
+            ("--release", "emr-spark-8.1.0", "--set", 'applications=["Spark", "JupyterHub"]'),
+            "emr-spark-8.1.0 has no JupyterHub",
+        ),
         (("--region", "eu-west-33"), "no region eu-west-33"),
         (("--profile", "huge"), "no profile 'huge'"),
         (("--prices", "nowhere.tsv"), "nowhere.tsv cannot be read"),
@@ -176,6 +182,30 @@ def test_plan_shows_the_notebooks_request_and_that_up_refuses_it() -> None:
     } in request["Configurations"]
     assert "up refuses this" in plan.stderr
     assert "glibc 2.26" in plan.stderr
+
+
+@pytest.mark.parametrize("release", ["emr-spark-8.0.0", "emr-spark-8.1.0"])
+def test_plan_shows_a_request_with_spark_4(release: str) -> None:
+    plan = run("plan", "--release", release, "--json")
+    assert (plan.exit_code, plan.stderr) == (0, ""), plan.output
+    request = json.loads(plan.stdout)["request"]
+    assert (request["ReleaseLabel"], request["Applications"]) == (release, [{"Name": "Spark"}])
+    assert request_findings(request) == []
+
+
+def test_with_spark_4_nothing_of_jupyterhub_is_made_or_shown(world: World) -> None:
+    up = run("up", "--yes", "--poll", "0", "--images", "1000", "--release", "emr-spark-8.1.0")
+    assert up.exit_code == 0, up.output
+    (made,) = world.clusters
+    assert made.release_label == "emr-spark-8.1.0"
+    assert [application.name for application in made.applications] == ["Spark"]
+    shown = {line.partition(":")[0] for line in up.stdout.splitlines()}
+    assert {"ResourceManager", "HDFS", "Spark history", "Dask dashboard"} <= shown
+    assert "JupyterHub" not in up.stdout
+    assert "JupyterHub" not in run("status").stdout
+    s3 = boto3.client("s3", region_name=REGION)
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix="bundles/")["KeyCount"]
+    assert not s3.list_objects_v2(Bucket=BUCKET, Prefix="jupyter/")["KeyCount"]
 
 
 def test_plan_needs_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

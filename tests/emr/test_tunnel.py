@@ -128,12 +128,7 @@ def place(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     emr = boto3.client("emr")
-    groups = [{"InstanceRole": role, "InstanceType": "m5.xlarge", "InstanceCount": 1} for role in ("CORE", "MASTER")]
-    made = emr.run_job_flow(
-        Name="fruits",
-        Instances={"InstanceGroups": groups, "KeepJobFlowAliveWhenNoSteps": True},
-        Tags=[{"Key": "Project", "Value": "fruits"}, {"Key": "ManagedBy", "Value": "fruits-bootstrap"}],
-    )["JobFlowId"]
+    made = made_cluster("fruits", "Hadoop", "Spark", "JupyterHub")
     group = next(one["Id"] for one in emr.list_instance_groups(ClusterId=made)["InstanceGroups"] if one["InstanceGroupType"] == "MASTER")
     primary = emr.list_instances(ClusterId=made, InstanceGroupId=group)["Instances"][0]
     host = emr.describe_cluster(ClusterId=made)["Cluster"]["MasterPublicDnsName"]
@@ -159,6 +154,19 @@ def place(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm)
         yield found
     emr.terminate_job_flows(JobFlowIds=[made])
+
+
+def made_cluster(name: str, *applications: str) -> str:
+    one: Any = {"InstanceType": "m5.xlarge", "InstanceCount": 1}
+    groups = [one | {"InstanceRole": role} for role in ("CORE", "MASTER")]
+    tags = {"Project": "fruits", "ManagedBy": "fruits-bootstrap"}
+    made = boto3.client("emr").run_job_flow(
+        Name=name,
+        Applications=[{"Name": application} for application in applications],
+        Instances={"InstanceGroups": groups, "KeepJobFlowAliveWhenNoSteps": True},
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    return str(made["JobFlowId"])
 
 
 @contextmanager
@@ -264,6 +272,20 @@ def test_each_page_opens_through_ssh_until_a_signal(number: signal.Signals, plac
         assert ended(process) == (0, "closed\n")
     assert place.noted("ended") == [True]
     assert all(gone(pid) for pid in place.noted("pid"))
+
+
+def test_a_cluster_without_jupyterhub_has_no_page_of_it(place: Place) -> None:
+    place.program("ssh", SSH)
+    made = made_cluster("without", "Spark")
+    with opened("--set", "access.way=ssh", "--name", "without") as (process, shown):
+        pages = [name for name in shown if name in NAMES]
+        assert pages == ["ResourceManager", "HDFS", "Spark history", "Dask dashboard"]
+        assert shown["JupyterHub is not on this cluster"] == "`submit` runs jobs without a notebook"
+        assert read(shown["Spark history"]) == PAGE
+        process.send_signal(signal.SIGINT)
+        assert ended(process)[0] == 0
+    assert not [argument for argument in place.noted("ssh")[0] if argument.endswith(":9443")]
+    boto3.client("emr").terminate_job_flows(JobFlowIds=[made])
 
 
 def test_an_ssh_that_dies_ends_the_tunnel_with_what_it_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

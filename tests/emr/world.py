@@ -122,6 +122,7 @@ def cluster(name: str = "fruits", owner: str = "fruits-bootstrap") -> str:
         emr.run_job_flow(
             Name=name,
             ReleaseLabel="emr-7.13.0",
+            Applications=[{"Name": name} for name in ("Hadoop", "Spark", "JupyterHub")],
             LogUri=f"s3://{BUCKET}/logs/",
             Instances={"InstanceGroups": groups, "KeepJobFlowAliveWhenNoSteps": True},  # type: ignore[typeddict-item]
             JobFlowRole="nodes",
