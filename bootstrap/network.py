@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap.aws import Account
+from bootstrap.releases import release_of
 from bootstrap.settings import Settings
 from fruits.errors import BadArgument
 
 PRIVATE_BITS = 24  # of the private subnet that is made: 251 machines
+EMR_SERVICE = "aws.api.{region}.emr-service-cell01"  # EMR itself, as endpoints name it
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Way:
 
 
 def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dict[str, str]:
-    """VpcId, Private, SubnetId, PrivateSubnetCidr, PrivateSubnetZone, RouteTableId and InterfaceEndpoints.
+    """VpcId, Private, SubnetId, PrivateSubnetCidr, PrivateSubnetZone, RouteTableId,
+    InterfaceEndpoints and ServiceEndpoint.
 
     `now`: those of the stack as it is: what was chosen once stays, if the settings still leave it open. Raises `BadArgument` for a subnet
     that is not in the VPC, or not of the kind that was asked for.
@@ -34,7 +37,14 @@ def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dic
         )
     found = {"VpcId": vpc, "Private": "yes" if wanted.private else "no"}
     kept = now if all(now.get(name) == value for name, value in found.items()) else {}
-    chosen = {"SubnetId": wanted.subnet, "PrivateSubnetCidr": "", "PrivateSubnetZone": "", "RouteTableId": "", "InterfaceEndpoints": "no"}
+    chosen = {
+        "SubnetId": wanted.subnet,
+        "PrivateSubnetCidr": "",
+        "PrivateSubnetZone": "",
+        "RouteTableId": "",
+        "InterfaceEndpoints": "no",
+        "ServiceEndpoint": "no",
+    }
     if not wanted.private:
         if not wanted.subnet:
             chosen["SubnetId"] = _public_subnet(account, settings, vpc, kept.get("SubnetId", ""))
@@ -59,6 +69,10 @@ def network_of(account: Account, settings: Settings, now: dict[str, str]) -> dic
         alone = True
     if alone and (kept.get("InterfaceEndpoints") == "yes" or _lacks_endpoints(account, settings, vpc)):
         chosen["InterfaceEndpoints"] = "yes"
+    if release_of(settings.release).needs_service_endpoint:
+        emr = EMR_SERVICE.format(region=account.region)
+        if kept.get("ServiceEndpoint") == "yes" or not _endpoints(account, vpc, emr):
+            chosen["ServiceEndpoint"] = "yes"
     return found | chosen
 
 
@@ -136,22 +150,28 @@ def _free_cidr(account: Account, vpc: str) -> str:
     raise BadArgument(f"{vpc} has no free network of /{PRIVATE_BITS} for a private subnet", "give [network] subnet, or another vpc")
 
 
-def _endpoints(account: Account, vpc: str, *services: str) -> list[Any]:
-    names = [f"com.amazonaws.{account.region}.{service}" for service in services]
+def _endpoints(account: Account, vpc: str, *names: str) -> list[Any]:
     pages = account.ec2.get_paginator("describe_vpc_endpoints").paginate(
         Filters=[{"Name": "vpc-id", "Values": [vpc]}, {"Name": "service-name", "Values": names}]
     )
     return [endpoint for page in pages for endpoint in page["VpcEndpoints"]]
 
 
+def _service_name(account: Account, service: str) -> str:
+    """Of most of AWS's services, as endpoints name them."""
+    return f"com.amazonaws.{account.region}.{service}"
+
+
 def _has_s3_endpoint(account: Account, vpc: str, table: str) -> bool:
-    return any(table in endpoint.get("RouteTableIds", []) for endpoint in _endpoints(account, vpc, "s3"))
+    of_s3 = _endpoints(account, vpc, _service_name(account, "s3"))
+    return any(table in endpoint.get("RouteTableIds", []) for endpoint in of_s3)
 
 
 def _lacks_endpoints(account: Account, settings: Settings, vpc: str) -> bool:
     """Whether the VPC has none of what nodes without a way out need. Raises `BadArgument` where it has some: a service takes one a VPC."""
     needed = ["kms", "ssm", "ssmmessages"] if settings.access.way == "ssm" else ["kms"]
-    there = {endpoint["ServiceName"].rpartition(".")[2] for endpoint in _endpoints(account, vpc, *needed)}
+    present = _endpoints(account, vpc, *(_service_name(account, service) for service in needed))
+    there = {endpoint["ServiceName"].rpartition(".")[2] for endpoint in present}
     missing = [service for service in needed if service not in there]
     if missing and there:
         raise BadArgument(

@@ -311,6 +311,57 @@ def test_a_private_subnet_is_made_with_a_way_to_s3_and_to_what_the_nodes_need(ac
     assert told[-1] == "fruits-foundation: nothing to change"
 
 
+SERVICE = f"aws.api.{REGION}.emr-service-cell01"  # as AWS's PrivateLink lists it
+SPARK_8 = {"release": "emr-spark-8.1.0"}
+
+
+def service_endpoints(account: Account) -> list[Any]:
+    of_emr = {"Name": "service-name", "Values": [SERVICE]}
+    found = account.ec2.describe_vpc_endpoints(Filters=[of_emr])["VpcEndpoints"]
+    return [one for one in found if one["State"] != "deleted"]
+
+
+def groups_let_in(account: Account, group: str, port: int) -> set[str]:
+    of_group = {"Name": "group-id", "Values": [group]}
+    rules = account.ec2.describe_security_group_rules(Filters=[of_group])["SecurityGroupRules"]
+    to_port = [rule for rule in rules if not rule["IsEgress"] and rule["FromPort"] == port]
+    return {rule["ReferencedGroupInfo"]["GroupId"] for rule in to_port}
+
+
+def test_spark_4_in_a_private_subnet_has_an_endpoint_to_emr(account: Account, told: list[str]) -> None:
+    """Which `ls` shows and `destroy` removes, unlike the one that EMR makes by itself."""
+    made = deploy(account, settings(**PRIVATE, **SPARK_8), told)
+    (endpoint,) = service_endpoints(account)
+    assert endpoint["VpcEndpointType"] == "Interface"
+    assert endpoint["PrivateDnsEnabled"]
+    assert endpoint["SubnetIds"] == [made.subnet]
+    assert {"Key": "ManagedBy", "Value": "fruits-bootstrap"} in endpoint["Tags"]
+    (group,) = (group["GroupId"] for group in endpoint["Groups"])
+    assert group == made.service_group
+    assert groups_let_in(account, group, 443) == {made.primary_group, made.worker_group}
+
+    assert deploy(account, settings(**PRIVATE, **SPARK_8), told) == made
+    assert told[-1] == "fruits-foundation: nothing to change"
+    assert parameters_of(account)["ServiceEndpoint"] == "yes"
+    deploy(account, settings(**PRIVATE), told)  # moto removes no endpoints
+    assert parameters_of(account)["ServiceEndpoint"] == "no"
+
+
+def test_a_nat_is_no_way_to_emr_itself(account: Account, told: list[str]) -> None:
+    subnet, _ = private_subnet(account, nat=True)
+    deploy(account, settings(network={"private": True, "subnet": subnet}, **SPARK_8), told)
+    found = parameters_of(account)
+    assert (found["InterfaceEndpoints"], found["ServiceEndpoint"]) == ("no", "yes")
+
+
+def test_an_endpoint_to_emr_that_is_there_is_used(account: Account) -> None:
+    assert network_of(account, settings(**SPARK_8), {})["ServiceEndpoint"] == "no"
+    assert network_of(account, settings(**PRIVATE, **SPARK_8), {})["ServiceEndpoint"] == "yes"
+    vpc = account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    account.ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=SERVICE, VpcEndpointType="Interface")
+    assert network_of(account, settings(**PRIVATE, **SPARK_8), {})["ServiceEndpoint"] == "no"
+
+
 def offered(patch: pytest.MonkeyPatch, zone: str) -> None:
     """All types in that zone alone."""
     call = BaseClient._make_api_call

@@ -97,6 +97,11 @@ BROKEN: dict[str, tuple[Callable[[Template], Any], str, str]] = {
         "WorkerGroup",
         "managed policy",
     ),
+    "an endpoint that EMR may not touch": (
+        _drop_tag("for-use-with-amazon-emr-managed-policies", "EmrEndpoint"),
+        "EmrEndpoint",
+        "managed policy",
+    ),
     "a subnet that EMR may not touch": (_drop_tag("for-use-with-amazon-emr-managed-policies", "Subnet"), "Subnet", "managed policy"),
     "IMDSv1": (lambda t: _security(t).pop("InstanceMetadataServiceConfiguration"), "SecurityConfiguration", "IMDSv2"),
     "nothing encrypted": (
