@@ -10,9 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +43,15 @@ SAMPLE = ROOT / "fruits" / "sample" / "Test"
 ENGINES = ("inprocess", "dask", "spark")
 PLACES = ("local", "hdfs", "s3")
 
-# CI is root, whom no permission stops: without these two capabilities root is a user like others.
-WITHOUT_OVERRIDE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-dac_override,-dac_read_search")
+
+def without(*capabilities: str) -> tuple[str, ...]:
+    """Runs the command after it without these capabilities of root. Empty for others: they have none."""
+    dropped = ",".join(f"-{capability}" for capability in capabilities)
+    return () if os.geteuid() else ("setpriv", "--bounding-set", dropped, "--inh-caps", dropped)
+
+
+# No permission stops root: without these two it is a user like others.
+WITHOUT_OVERRIDE = without("dac_override", "dac_read_search")
 
 REGISTRY["inprocess"] = Entry("inprocess:InProcessBackend", "dev", "inprocess")
 
@@ -99,25 +108,63 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes a while on a cluster; left out of what CI runs there")
     config.addinivalue_line("markers", "short: what is run with each supported set of Python, Spark and packages")
     config.addinivalue_line("markers", "local(why, place=None): cannot be run on YARN, or not with this place")
+    config.addinivalue_line("markers", "root(why): left out where the rights of root are lacking")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On YARN, leaves out what says why it cannot be run there, and refuses what neither says so nor takes an engine."""
-    place = config.getoption("place")
-    if place == "local":
-        return
-    left_out = {item: why for item in items if (why := _why_left_out(item, place, config.getoption("launcher")))}
-    if undeclared := [item.nodeid for item in items if item not in left_out and "engine" not in getattr(item, "fixturenames", ())]:
-        raise pytest.UsageError(f"--place {place} is for tests of an engine; these need the marker local:\n" + "\n".join(undeclared))
+    """Leaves out, of what -k and -m chose, the tests that say why they cannot be run here.
+
+    On YARN, refuses a test that neither says so nor takes an engine.
+    """
+    place, launcher = config.getoption("place"), config.getoption("launcher")
+    left_out: dict[pytest.Item, str] = {}
+    undeclared = []
+    for item in items:
+        if place != "local" and (why := _why_not_on_yarn(item, place, launcher)):
+            left_out[item] = f"not on yarn with {place}: {why}"
+        elif place != "local" and "engine" not in getattr(item, "fixturenames", ()):
+            undeclared.append(item.nodeid)
+        elif marker := item.get_closest_marker("root"):
+            item.user_properties.append(("root", True))
+            if not has_rights_of_root():
+                left_out[item] = f"needs root: {marker.args[0]}"
+    if undeclared:
+        need = f"--place {place} is for tests of an engine; these need the marker local:"
+        raise pytest.UsageError("\n".join([need, *undeclared]))
     config.stash[LEFT_OUT] = Counter(left_out.values())
-    config.hook.pytest_deselected(items=list(left_out))
-    items[:] = [item for item in items if item not in left_out]
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
-def _why_left_out(item: pytest.Item, place: str, launcher: str) -> str | None:
+@cache
+def has_rights_of_root() -> bool:
+    """Whether this is root, who may mount and make namespaces: in a container root often may not."""
+    if os.geteuid() or shutil.which("unshare") is None:
+        return False
+    mount = ("mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir())  # in a namespace of its own
+    probe = ("unshare", "--mount", "--pid", "--fork", *mount)
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under pytest-xdist, a process that runs tests tells the one that prints the summary."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["left_out"] = dict(session.config.stash.get(LEFT_OUT, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes it from one of them: all leave out the same. One that crashed tells nothing."""
+    if (output := getattr(node, "workeroutput", None)) is not None:
+        node.config.stash[LEFT_OUT] = Counter(output["left_out"])
+
+
+def _why_not_on_yarn(item: pytest.Item, place: str, launcher: str) -> str | None:
     for marker in item.iter_markers("local"):
         if marker.kwargs.get("place", place) == place:
             return str(marker.args[0])
@@ -250,13 +297,10 @@ def cli(*arguments: str, cwd: Path | None = None, under: Sequence[str] = (), **e
 
 
 def without_bfloat16(folder: Path) -> tuple[str, ...]:
-    """Runs the command after it where /proc/cpuinfo tells of a processor without AVX512-BF16 and AMX."""
+    """Runs the command after it where /proc/cpuinfo tells of a processor without AVX512-BF16 and AMX; needs root."""
     fake = folder / ".cpuinfo"
     fake.write_text(re.sub(r"\b(avx512_bf16|amx_\w+)\b", "", Path("/proc/cpuinfo").read_text()))
-    under = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /proc/cpuinfo && exec "$@"', str(fake))
-    if shutil.which("unshare") is None or subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("another /proc/cpuinfo needs unshare, and the right to mount")
-    return under
+    return ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /proc/cpuinfo && exec "$@"', str(fake))
 
 
 def asked(*arguments: Any) -> Result:
@@ -299,18 +343,20 @@ def expected_features(paths: list[str]) -> np.ndarray:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """How many tests passed on each engine: CI wants to see that none was left out."""
-    passed = Counter(
-        engine for test in terminalreporter.stats.get("passed", []) for engine in ENGINES if engine in _parameters(test.nodeid)
-    )
+    """How many tests passed on each engine, and of those for root: CI sees that none is missing."""
+    tests = terminalreporter.stats.get("passed", [])
+    passed = Counter(engine for test in tests for engine in ENGINES if engine in _parameters(test.nodeid))
     place = config.getoption("place")
     launcher = config.getoption("launcher")
     for engine in ENGINES if place == "local" else ENGINES[1:]:
         where = "" if place == "local" else f" on yarn with {place}"
         by = f" by {launcher}" if launcher != LAUNCHERS[0] else ""
         terminalreporter.write_line(f"engine {engine}{where}{by}: {passed[engine]} tests passed")
+    if place == "local":
+        of_root = sum("root" in dict(test.user_properties) for test in tests)
+        terminalreporter.write_line(f"marked root: {of_root} tests passed")
     for why, count in config.stash.get(LEFT_OUT, Counter()).most_common():
-        terminalreporter.write_line(f"not on yarn with {place}: {count} tests: {why}")
+        terminalreporter.write_line(f"left out: {count} tests: {why}")
 
 
 def _parameters(nodeid: str) -> list[str]:

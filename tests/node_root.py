@@ -5,6 +5,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+needs_root = pytest.mark.root("installs in a scratch root, of overlay mounts")
 SYSTEM = "/usr/bin:/bin:/usr/sbin:/sbin"  # its Python is for all users, as that of a developer need not be
 
 

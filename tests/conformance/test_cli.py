@@ -342,6 +342,7 @@ def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: 
             assert "has its own workers" in refused.stderr
 
 
+@pytest.mark.root("mounts another /proc/cpuinfo")
 def test_nodes_without_bfloat16(backend: str, images: Path, tmp_path: Path) -> None:
     """This machine's processor is not asked: it computes nothing."""
     environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}

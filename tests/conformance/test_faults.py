@@ -78,6 +78,7 @@ def disk(folder: Path, size: str) -> Iterator[None]:
 
 
 @pytest.mark.local("a full disk of this machine")
+@pytest.mark.root("mounts a small disk")
 def test_a_full_disk(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     with disk(tmp_path / "disk", "1m"):
         results = tmp_path / "disk" / "r"

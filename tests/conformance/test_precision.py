@@ -44,6 +44,7 @@ def test_features_in_bfloat16(engine: Engine, images: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.local("the command line opens a session of its own")
+@pytest.mark.root("mounts another /proc/cpuinfo")
 def test_a_processor_without_bfloat16_is_refused_before_anything_starts(backend: str, images: Path, tmp_path: Path) -> None:
     job = ("--backend", backend, "--cluster", "local", "--input", images, "--output", tmp_path / "r", "--engine", "openvino")
     ended = cli(*job, "--precision", "bfloat16", under=without_bfloat16(tmp_path))
@@ -54,6 +55,7 @@ def test_a_processor_without_bfloat16_is_refused_before_anything_starts(backend:
 
 
 @pytest.mark.local("the command line opens a session of its own")
+@pytest.mark.root("mounts another /proc/cpuinfo")
 def test_doctor_tells(images: Path, tmp_path: Path) -> None:
     (tmp_path / "fruits.toml").write_text('engine = "openvino"\nprecision = "bfloat16"\n')
     under = without_bfloat16(tmp_path)

@@ -30,7 +30,7 @@ import pytest
 import s3
 from bootstrap.bundle import ROOT, SCRIPT, make_bundle
 from fruits.errors import BadArgument, RunFailed
-from node_root import SYSTEM, Root
+from node_root import SYSTEM, Root, needs_root
 
 LOG, DEFAULTS = "var/log/fruits-bootstrap.log", "etc/xdg/fruits/fruits.toml"
 PACKAGE = "made_here"
@@ -234,6 +234,7 @@ def served(handler: Any) -> Iterator[str]:
             server.shutdown()
 
 
+@needs_root
 def test_fresh_then_again_then_damaged_then_another_bundle(node: Node, bundle: Bundle, address: str, tmp_path: Path) -> None:
     url, variables = f"s3://fruits/bundles/{bundle.sums}", of_s3(address, tmp_path)
     ended = node.install(url, bundle.sums, "--input", "s3://fruits/Test", "--output=s3://fruits/Results", **variables)
@@ -282,6 +283,7 @@ def test_fresh_then_again_then_damaged_then_another_bundle(node: Node, bundle: B
     assert (node.root.written / "opt/fruits.d").exists()
 
 
+@needs_root
 def test_faults_of_s3_that_pass(node: Node, bundle: Bundle, address: str, tmp_path: Path) -> None:
     """Two before anything was read, one amid the files; and an answer that is cut, which the AWS CLI asks for again itself."""
 
@@ -302,6 +304,7 @@ def test_faults_of_s3_that_pass(node: Node, bundle: Bundle, address: str, tmp_pa
     assert node.version() == "1.0"
 
 
+@needs_root
 def test_s3_that_is_down(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind((s3.LOOPBACK, 0))  # and never listens
@@ -317,6 +320,7 @@ def test_s3_that_is_down(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_what_is_not_on_s3_is_not_waited_for(node: Node, address: str, tmp_path: Path) -> None:
     ended = node.install("s3://fruits/bundles/none", "0" * 64, **of_s3(address, tmp_path))
     assert ended.returncode == 1
@@ -325,6 +329,7 @@ def test_what_is_not_on_s3_is_not_waited_for(node: Node, address: str, tmp_path:
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_keys_that_s3_refuses_are_in_no_log(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     with s3.moto_server(tmp_path / "server") as strict:
         s3.filesystem(strict).mkdir("fruits")
@@ -336,6 +341,7 @@ def test_keys_that_s3_refuses_are_in_no_log(node: Node, bundle: Bundle, tmp_path
     assert not any(secret in said for secret in s3.KEYS.values() for said in (ended.stdout, ended.stderr, node.log()))
 
 
+@needs_root
 @pytest.mark.parametrize("name", ["fruits-0.1.0-py3-none-any.whl", "models.sha256", "node.lock", f"wheels/{PACKAGE}-1.0-py3-none-any.whl"])
 @pytest.mark.parametrize("how", ["changed", "removed"])
 def test_a_bundle_that_is_not_what_its_sums_say(node: Node, bundle: Bundle, name: str, how: str, tmp_path: Path) -> None:
@@ -353,6 +359,7 @@ def test_a_bundle_that_is_not_what_its_sums_say(node: Node, bundle: Bundle, name
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_a_bundle_that_was_changed_with_its_sums(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     other = bundle.copy(tmp_path / "other")
     (other.folder / "node.lock").write_text("\n")
@@ -363,6 +370,7 @@ def test_a_bundle_that_was_changed_with_its_sums(node: Node, bundle: Bundle, tmp
     assert node.nothing_is_there()
 
 
+@needs_root
 @pytest.mark.parametrize("name", ["fruits-9.9-py3-none-any.whl", "wheels/made_here-9.9-py3-none-any.whl"])
 def test_a_bundle_with_a_file_more(node: Node, bundle: Bundle, name: str, tmp_path: Path) -> None:
     other = bundle.copy(tmp_path / "other")
@@ -373,6 +381,7 @@ def test_a_bundle_with_a_file_more(node: Node, bundle: Bundle, name: str, tmp_pa
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_a_model_that_is_not_the_listed_one(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     """In a wheel that was made of it, and a bundle that lists this wheel."""
     other = bundle.copy(tmp_path / "other")
@@ -387,6 +396,7 @@ def test_a_model_that_is_not_the_listed_one(node: Node, bundle: Bundle, tmp_path
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_pip_refuses_a_wheel_that_is_not_the_locked_one(node: Node, bundle: Bundle, tmp_path: Path) -> None:
     other = bundle.copy(tmp_path / "other")
     with zipfile.ZipFile(other.folder / f"wheels/{PACKAGE}-1.0-py3-none-any.whl", "a") as made:
@@ -399,6 +409,7 @@ def test_pip_refuses_a_wheel_that_is_not_the_locked_one(node: Node, bundle: Bund
     assert node.nothing_is_there()
 
 
+@needs_root
 def test_without_wheels_pip_asks_its_registry(node: Node, bundle: Bundle, locks: Path, tmp_path: Path) -> None:
     """Which is not there the first two times; its address has a password."""
     answered = []
@@ -436,6 +447,7 @@ def test_without_wheels_pip_asks_its_registry(node: Node, bundle: Bundle, locks:
     assert "their-password" not in ended.stdout + refused.stdout + refused.stderr + node.log()
 
 
+@needs_root
 def test_tensorflow_when_asked_for(node: Node, locks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch, locks)
     large = Bundle(tmp_path / "large")
@@ -448,6 +460,7 @@ def test_tensorflow_when_asked_for(node: Node, locks: Path, tmp_path: Path, monk
         assert node.python(look) is there
 
 
+@needs_root
 def test_two_at_a_time(node: Node, bundle: Bundle) -> None:
     script = '"$@" & one=$!; "$@"; two=$?; wait $one; echo "exit codes: $? $two"'
     ended = node.root.run("bash", "-c", script, "both", *node.command(bundle.folder, bundle.sums), path=node.path, **node.environment)
@@ -458,6 +471,7 @@ def test_two_at_a_time(node: Node, bundle: Bundle) -> None:
     assert node.version() == "1.0"
 
 
+@needs_root
 def test_a_run_that_is_killed_leaves_nothing_at_the_path(node: Node, bundle: Bundle) -> None:
     with node.root.start(*node.command(bundle.folder, bundle.sums), path=node.path, **node.environment) as process:
         while "installing node.lock" not in (node.log() if (node.root.written / LOG).exists() else ""):
@@ -475,6 +489,7 @@ def test_a_run_that_is_killed_leaves_nothing_at_the_path(node: Node, bundle: Bun
     assert node.version() == "1.0"
 
 
+@needs_root
 def test_every_user_finds_spark_and_hadoop_that_come_later(node: Node, bundle: Bundle) -> None:
     """Where EMR's image was made stricter than others."""
     strictly = ("sh", "-c", 'umask 077 && exec "$@"', "sh")
@@ -511,6 +526,7 @@ def without_python(node: Node) -> Path:
     return folder
 
 
+@needs_root
 def test_a_machine_without_python(node: Node, bundle: Bundle, without_python: Path) -> None:
     ended = node.install(bundle.folder, bundle.sums, path="/opt/commands")
     assert ended.returncode == 1
@@ -525,6 +541,7 @@ def test_a_machine_without_python(node: Node, bundle: Bundle, without_python: Pa
     assert node.root.run("/opt/else/where/bin/python", "-c", f"import {PACKAGE}, fruits").returncode == 0
 
 
+@needs_root
 def test_a_user_of_emr_becomes_root(node: Node, bundle: Bundle) -> None:
     """By sudo: a stand-in, which tells what it was asked for."""
     commands = node.root.written / "opt/commands"
@@ -537,6 +554,7 @@ def test_a_user_of_emr_becomes_root(node: Node, bundle: Bundle) -> None:
     assert node.root.run(*as_nobody).stdout.splitlines() == ["-n", "-E", "-H", "bash", "/opt/commands/install.sh", *arguments]
 
 
+@needs_root
 def test_a_python_that_is_one_user_s(node: Node, bundle: Bundle) -> None:
     private = node.root.written / "opt/private"
     private.mkdir(mode=0o700)
@@ -567,6 +585,7 @@ def test_a_python_that_is_one_user_s(node: Node, bundle: Bundle) -> None:
         (["--output", 's3://fruits/"\nbackend = "dask'], "quotes, backslashes or line ends"),
     ],
 )
+@needs_root
 def test_an_argument_that_is_refused(node: Node, arguments: list[str], words: str) -> None:
     ended = node.install("s3://fruits/bundles/x", "0" * 64, *arguments)
     assert ended.returncode == 2

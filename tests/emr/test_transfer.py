@@ -347,6 +347,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
+@pytest.mark.root("mounts a small disk")
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: Any, small_disk: Path) -> None:
     bucket.put_object(Key="Results/a", Body=bytes(2**20))
     ended = run(backup, small_disk / "out", "--bucket", BUCKET, "--yes")
@@ -354,6 +355,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(bucket: 
     assert not list(small_disk.iterdir())
 
 
+@pytest.mark.root("mounts a small disk")
 def test_a_disk_that_fills_up_ends_it_and_what_was_whole_stays(bucket: Any, small_disk: Path) -> None:
     for number in range(20):
         bucket.put_object(Key=f"Results/{number}", Body=b"1")

@@ -12,11 +12,12 @@ import pytest
 
 from bootstrap.bundle import SCRIPT, make_bundle
 from conftest import SAMPLE, expected_features, table, vectors
-from node_root import Root
+from node_root import Root, needs_root
 
 ALONE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")  # nothing but its own loopback
 
 
+@needs_root
 @pytest.mark.timeout(1800)
 def test_a_whole_node_without_a_network(tmp_path: Path) -> None:
     machine = cast(Literal["x86_64", "aarch64"], platform.machine())
