@@ -1,8 +1,11 @@
 """Processes that hold the lease of a results folder until they are told to let go, with short times to wait."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+from typing import Any
 
 HOLDER = """
 import sys
@@ -21,7 +24,6 @@ try:
 except FruitsError as error:
     print(type(error).__name__, error.message, flush=True)
 """
-ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")  # where numbers of processes mean nothing here
 
 
 def holder(url: str, *under: str, **environment: str) -> "subprocess.Popen[str]":
@@ -29,6 +31,17 @@ def holder(url: str, *under: str, **environment: str) -> "subprocess.Popen[str]"
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}, start_new_session=True
     )
+
+
+def stop_elsewhere(process: "subprocess.Popen[str]", files: Any, folder: str) -> None:
+    """Stops a holder and has its lease say that it runs on another machine.
+
+    `files` is the fsspec file system of the folder. A holder that is continued renews its lease,
+    which names this machine again.
+    """
+    os.killpg(process.pid, signal.SIGSTOP)
+    (lease,) = files.glob(f"{folder}/_fruits/lease-*.json")
+    files.pipe(lease, json.dumps({**json.loads(files.cat(lease)), "machine": "another"}).encode())
 
 
 def told(process: "subprocess.Popen[str]") -> str:

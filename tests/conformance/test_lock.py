@@ -11,16 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from conftest import Engine, cli
 from fruits.errors import OutputInUse, RunFailed
-from leases import ELSEWHERE, holder, let_go, one_of_many, told
+from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
 
 @pytest.mark.local("a driver of its own, which opens a session of its own")
 def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_path: Path) -> None:
     arguments = ["--backend", backend, "--chunk-size", "8", "--features-only", "--output", str(tmp_path / "r")]
-    with subprocess.Popen([sys.executable, "-m", "fruits", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+    command = [sys.executable, "-m", "fruits", *arguments]
+    alice = {**os.environ, "LOGNAME": "alice"}
+    with subprocess.Popen(command, env=alice, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
         patience = time.monotonic() + 150
         while not list((tmp_path / "r").glob("_fruits/markers/*.json")):
             assert first.poll() is None
@@ -29,7 +32,8 @@ def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_pat
         first.send_signal(signal.SIGSTOP)  # it lives, and stays
         second = cli(*arguments)
         assert second.returncode == 2
-        assert f"is in use by a run of root on {socket.gethostname()} (process {first.pid}, {backend}) since 20" in second.stderr
+        user = f"alice on {socket.gethostname()} (process {first.pid}, {backend}) since 20"
+        assert f"is in use by a run of {user}" in second.stderr
         assert "Traceback" not in second.stderr
         assert cli(*arguments, "--fresh").returncode == 2
         assert cli(*arguments, "--dry-run").returncode == 0  # which only looks
@@ -62,29 +66,44 @@ def test_a_lease_that_is_lost_in_mid_run(engine: Engine, images: Path, tmp_path:
 
 @pytest.mark.local("needs no engine")
 def test_a_lease_of_another_machine_that_changes_is_alive(tmp_path: Path) -> None:
-    with holder(str(tmp_path), *ELSEWHERE) as there:
+    with holder(str(tmp_path), LOGNAME="alice") as there:
         assert told(there) == "held\n"
+        stop_elsewhere(there, LocalFileSystem(), str(tmp_path))
         with holder(str(tmp_path)) as here:
             assert "waiting up to 2 s for a sign of life" in told(here)
-            assert f"OutputInUse {tmp_path} is in use by a run of root" in told(here)
+            os.killpg(there.pid, signal.SIGCONT)
+            assert f"OutputInUse {tmp_path} is in use by a run of alice" in told(here)
         assert let_go(there) == "released\n"
     assert not list(tmp_path.rglob("*.json"))
 
 
 @pytest.mark.local("needs no engine")
+@pytest.mark.root("makes a namespace of process numbers")
+def test_a_lease_of_another_container_is_not_judged_by_its_process(tmp_path: Path) -> None:
+    """Its number is another process's here, or nobody's."""
+    container = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    with holder(str(tmp_path), *container) as there:
+        assert told(there) == "held\n"
+        with holder(str(tmp_path)) as here:
+            assert "waiting up to 2 s for a sign of life" in told(here)
+            assert told(here).startswith(f"OutputInUse {tmp_path} is in use by a run of ")
+        assert let_go(there) == "released\n"
+
+
+@pytest.mark.local("needs no engine")
 def test_a_lease_of_another_machine_that_does_not_change_is_taken_over(tmp_path: Path) -> None:
     """Its holder is only stopped: when it goes on it finds that out."""
-    with holder(str(tmp_path), *ELSEWHERE) as there:
+    with holder(str(tmp_path)) as there:
         assert told(there) == "held\n"
-        os.killpg(there.pid, signal.SIGSTOP)
+        stop_elsewhere(there, LocalFileSystem(), str(tmp_path))
         started = time.monotonic()
-        with holder(str(tmp_path)) as here:
+        with holder(str(tmp_path), LOGNAME="bob") as here:
             assert "waiting up to 2 s for a sign of life" in told(here)
             assert told(here) == "note: no sign of life in 2 s: going on in its place\n"
             assert told(here) == "held\n"
             assert time.monotonic() - started > 2
             os.killpg(there.pid, signal.SIGCONT)
-            assert let_go(there).startswith(f"RunFailed {tmp_path} was taken over by a run of root")
+            assert let_go(there).startswith(f"RunFailed {tmp_path} was taken over by a run of bob")
             assert let_go(here) == "released\n"
 
 

@@ -18,7 +18,7 @@ import s3
 from conftest import SAMPLE, cli, rejected, report, table, vectors
 from fruits import Job
 from fruits import run as smoothly
-from leases import ELSEWHERE, holder, let_go, one_of_many, told
+from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
 
 def test_a_run_through_faults(backend: str, inprocess: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,8 @@ def test_credentials_that_expire_in_mid_run(backend: str, tmp_path: Path) -> Non
 def test_of_many_that_try_at_once_one_gets_the_lease(tmp_path: Path) -> None:
     """By a conditional put: first where there is none, then where a dead process left one, and one on another machine."""
     with s3.moto_server(tmp_path / "log") as address:
-        s3.filesystem(address).mkdir("leases")
+        files = s3.filesystem(address)
+        files.mkdir("leases")
         url, environment = "s3://leases/Results", s3.environment(address, tmp_path, s3.KEYS)
         one_of_many(url, **environment)
         with holder(url, **environment) as killed:
@@ -125,13 +126,13 @@ def test_of_many_that_try_at_once_one_gets_the_lease(tmp_path: Path) -> None:
             killed.kill()
             killed.wait()
         one_of_many(url, **environment)
-        with holder(url, *ELSEWHERE, **environment) as there:
+        with holder(url, **environment) as there:
             assert told(there) == "held\n"
-            os.killpg(there.pid, signal.SIGSTOP)
-            with holder(url, **environment) as here:
+            stop_elsewhere(there, files, "leases/Results")
+            with holder(url, **{**environment, "LOGNAME": "bob"}) as here:
                 assert "waiting up to 2 s for a sign of life" in told(here)
                 assert told(here) == "note: no sign of life in 2 s: going on in its place\n"
                 assert told(here) == "held\n"
                 os.killpg(there.pid, signal.SIGCONT)
-                assert let_go(there).startswith(f"RunFailed {url} was taken over by a run of root")
+                assert let_go(there).startswith(f"RunFailed {url} was taken over by a run of bob")
                 assert let_go(here) == "released\n"
