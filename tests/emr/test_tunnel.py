@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -316,6 +317,7 @@ def test_the_real_ssh_takes_what_it_is_given(place: Place, tmp_path: Path) -> No
     told = subprocess.run([real, "-G", *place.noted("ssh")[0]], capture_output=True, text=True, check=True).stdout.splitlines()
     address = place.primary["PrivateIpAddress"]
     ports = {name: shown[name].rpartition(":")[2] for name in NAMES}
+    home = pwd.getpwuid(os.getuid()).pw_dir  # ssh's ~ is this one, whatever HOME says
     assert {line for line in told if "forward " in line} == {
         f"localforward [127.0.0.1]:{ports['ResourceManager']} [{address}]:8088",
         f"localforward [127.0.0.1]:{ports['HDFS']} [{address}]:9870",
@@ -329,7 +331,7 @@ def test_the_real_ssh_takes_what_it_is_given(place: Place, tmp_path: Path) -> No
         f"hostname {place.host}",
         f"identityfile {key}",
         f"hostkeyalias {place.cluster.lower()}",
-        f"userknownhostsfile {Path.home()}/.ssh/known_hosts.fruits",
+        f"userknownhostsfile {home}/.ssh/known_hosts.fruits",
         "stricthostkeychecking accept-new",
         "exitonforwardfailure yes",
         "batchmode yes",
