@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -300,14 +301,17 @@ def spark_cluster(under: Sequence[str] = ()) -> Iterator[str]:
     """A standalone master and one worker with a core; `under` is a command before the worker's."""
     import pyspark
 
+    work = tempfile.mkdtemp(prefix="spark-worker-")  # by default it is in pyspark's folder, which may be another user's
+
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
     env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java()}
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:
-        worker = (*under, spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", master)
+        worker = (*under, spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", "--work-dir", work, master)
         with running(*worker, env=env, until=r"Successfully (registered) with master"):
             yield master
+    shutil.rmtree(work)
 
 
 def python_without_backends(folder: Path) -> str:

@@ -64,8 +64,9 @@ def run(container: Path, script: str, *arguments: str) -> Any:
 def test_its_python_finds_itself_and_nothing_of_the_driver(container: Path, packed: PackedEnvironment) -> None:
     script = "import sys, json; print(json.dumps([sys.prefix, sys.version, sys.path[1:]]))"
     prefix, python, path = run(container, script)
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert (prefix, python) == (str(container / "environment"), sys.version)
-    assert [entry for entry in path if "site-packages" in entry] == [f"{prefix}/lib/python3.11/site-packages"]
+    assert [entry for entry in path if "site-packages" in entry] == [f"{prefix}/lib/{name}/site-packages"]
     assert os.path.realpath(container / "environment" / "bin" / "python") == packed.base_python
 
 
