@@ -1,35 +1,42 @@
-"""The command line: `python -m benchmarks`, and its `report`, `speed` and `profile`."""
+"""The command line: `python -m benchmarks` and its commands.
+
+What measures is imported by the command that needs it, once its packages are known to be there.
+"""
 
 import json
 import random
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import images, plane
-from benchmarks.place import opened
+from benchmarks import checks, images
+from benchmarks.checks import BACKENDS, CASES, MEASURING, check_backends, check_file, check_peers
 from benchmarks.prices import TABLE, read_prices
-from benchmarks.product import ROOT, Failed
+from benchmarks.product import RESULTS, ROOT
 from benchmarks.report.question import Count, Counts, Duration, Names, Question
-from benchmarks.report.results import read_results
-from benchmarks.speed import BACKENDS, CASES, FULL, QUICK, Bench, Scale, measure
-from benchmarks.study import Plan, measured
 from benchmarks.table import COLUMNS, rows
 from fruits.errors import BadArgument
+from fruits.guard import guarded
 from fruits.job import DEFAULT_COMPONENTS
+from fruits.packages import WORKER, check_packages
 
+if TYPE_CHECKING:
+    from benchmarks.speed import Bench, Scale
+
+LOST = "what was not written yet is lost; the same command measures again"
+CASES_LOST = "the cases that ended are in the output; the same command measures them again too"
 # Two, three and four times the bundled sample; the first is half of the last, for weak scaling.
 SIZES, QUICK_SIZES = (670, 1005, 1340), (64, 128, 256)
 WORKERS, SLEEPERS = (1, 2), (1, 2, 4, 8, 16, 32, 64)
+WITH_PEERS = ("features", "job", "notebook")  # cases of `speed`
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -127,56 +134,84 @@ def main(
     if context.invoked_subcommand is not None:
         return
     console = Console(stderr=True, highlight=False)
-    originals = _originals(folder)
     output = output or _dated(quick)
-    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     repeats = 1 if quick else repeats
-    say = _saying(console)
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    sleep = core == "sleep"
+    name = "plane.json" if sleep else "study.json"
+    # A page is about a study; the sleepers join one that is there.
+    with_page = not no_page and (not sleep or (output / "study.json").exists())
+    page = output / "report.html" if with_page else None
 
-    def write(name: str, content: dict[str, Any]) -> None:
+    def write(content: dict[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         (output / name).write_text(json.dumps(content, indent=1) + "\n")
         console.print(f"written to {output / name}", markup=False, soft_wrap=True)
 
-    with _refusing():
+    def work() -> int:
+        if page:
+            check_packages(f"{context.command_path} without --no-page", checks.PAGE)
+        originals = _originals(folder)
         wanted = question(**asked)
         _check_options(core, cluster, peers, sizes)
         peers_python = _peers_python() if peers else None
-    with _refusing(), opened(cluster, scratch, environment) as place:
-        if core == "sleep":
-            sleepers = plane.Plan(
-                backends=backends,
-                workers=workers or (SLEEPERS[:2] if quick else SLEEPERS),
-                repeats=repeats,
-                seed=seed,
-                image_seconds=0.01 if quick else _image_seconds(console, originals),
-                chunk_size=16 if quick else 1024,
-                tasks=50 if quick else 1000,
-            )
-            write("plane.json", plane.measured(sleepers, place, say))
-        else:
-            plan = Plan(
-                backends=backends,
-                sizes=sizes or (QUICK_SIZES if quick else SIZES),
-                workers=workers or WORKERS,
-                repeats=repeats,
-                seed=seed,
-                pca=pca,
-                components=DEFAULT_COMPONENTS,
-                images=f"copies of {len(originals)} photos of {folder.name if folder else 'the bundled sample'}",
-            )
-            write("study.json", measured(plan, originals, place, say))
-        if peers_python:
-            scale, most = QUICK if quick else FULL, max(workers or WORKERS)
-            with _bench(console, scale, originals, repeats, most, seed, Path(place.url), peers_python) as bench:
-                measure(bench, ["features", "job", "notebook"], output / "speed.json", _settings(bench, seed))
-        if not no_page and (output / "study.json").exists():
-            _write_page([output], wanted, output / "report.html")
-            console.print(f"written to {output / 'report.html'}", markup=False, soft_wrap=True)
+        source = folder.name if folder else "the bundled sample"
+        photos = f"copies of {len(originals)} photos of {source}"
+        _check_output(output, name, {"images": photos, "cluster": cluster}, peers, page)
+
+        from benchmarks import plane
+        from benchmarks.place import opened
+        from benchmarks.speed import FULL, QUICK, measure
+        from benchmarks.study import Plan, measured
+
+        with opened(cluster, scratch, environment, BACKENDS if peers else backends) as place:
+            say = _saying(console)
+            if sleep:
+                sleepers = plane.Plan(
+                    backends=backends,
+                    workers=workers or (SLEEPERS[:2] if quick else SLEEPERS),
+                    repeats=repeats,
+                    seed=seed,
+                    image_seconds=0.01 if quick else _image_seconds(console, originals),
+                    chunk_size=16 if quick else 1024,
+                    tasks=50 if quick else 1000,
+                )
+                write(plane.measured(sleepers, place, say))
+            else:
+                plan = Plan(
+                    backends=backends,
+                    sizes=sizes or (QUICK_SIZES if quick else SIZES),
+                    workers=workers or WORKERS,
+                    repeats=repeats,
+                    seed=seed,
+                    pca=pca,
+                    components=DEFAULT_COMPONENTS,
+                    images=photos,
+                )
+                write(measured(plan, originals, place, say))
+            if peers_python:
+                scale, most = QUICK if quick else FULL, max(workers or WORKERS)
+                with _bench(
+                    console,
+                    scale,
+                    originals,
+                    repeats,
+                    most,
+                    seed,
+                    Path(place.url),
+                    peers_python,
+                ) as bench:
+                    measure(bench, list(WITH_PEERS), output / "speed.json", _settings(bench, seed))
+            if page:
+                _write_page([output], wanted, page)
+                console.print(f"written to {page}", markup=False, soft_wrap=True)
+        return 0
+
+    guarded(work, LOST, needs=MEASURING)
 
 
 def _dated(quick: bool) -> Path:
-    return ROOT / "benchmarks" / "results" / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
+    return RESULTS / f"{datetime.now().astimezone():%Y-%m-%d}{'-quick' if quick else ''}"
 
 
 def _check_options(core: str, cluster: str, peers: bool, sizes: Sequence[int] | None) -> None:
@@ -187,11 +222,39 @@ def _check_options(core: str, cluster: str, peers: bool, sizes: Sequence[int] | 
 
 
 def _peers_python() -> Path:
-    """Raises `BadArgument` where their environment was not made."""
+    """Raises `BadArgument` where their environment, or what is compared beside them, is missing."""
     python = ROOT / ".peers" / "bin" / "python"
     if not python.exists():
-        raise BadArgument("--peers needs the environment of Ray Data and Daft", "make it: make .peers/stamp")
+        raise BadArgument("--peers needs the environment of Ray Data and Daft", checks.MAKE_PEERS)
+    check_peers(python)
+    for name in WITH_PEERS:
+        check_packages("--peers", *CASES[name].needs)
     return python
+
+
+def _check_output(
+    output: Path,
+    name: str,
+    plan: dict[str, Any],
+    peers: bool,
+    page: Path | None,
+) -> None:
+    """Raises `BadArgument` where a file cannot be written, and for a file that is in the folder
+    already and does not fit on the page.
+
+    `name`: of the result to come. `plan`: what is known of it.
+    """
+    from benchmarks.machine import machine
+    from benchmarks.report.results import check_beside, read_cases
+
+    to_come = {name: {"kind": name.removesuffix(".json"), "plan": plan, "machine": machine()}}
+    if peers:
+        to_come["speed.json"] = read_cases(output / "speed.json")
+    for file in to_come:
+        check_file(output / file, ".json")
+    if page:
+        check_file(page, ".html")
+        check_beside(output, to_come)
 
 
 @main.command()
@@ -200,31 +263,29 @@ def _peers_python() -> Path:
 @asking
 def report(results: tuple[Path, ...], output: Path | None, **asked: Any) -> None:
     """The page again, from RESULTS: files, or folders of them. What is asked may be another question."""
-    with _refusing():
+
+    def work() -> int:
         if not results:
             raise BadArgument("no result was named", "measure first: python -m benchmarks; then give its folder")
         first = results[0] if results[0].is_dir() else results[0].parent
-        _write_page(results, question(**asked), output or first / "report.html")
-    click.echo(f"written to {output or first / 'report.html'}")
+        page = output or first / "report.html"
+        check_file(page, ".html")
+        _write_page(results, question(**asked), page)
+        click.echo(f"written to {page}")
+        return 0
+
+    guarded(work, needs=[checks.PAGE])
 
 
 def _write_page(results: Sequence[Path], asked: Question, to: Path) -> None:
-    from benchmarks.report.page import page
+    from benchmarks.report.results import read_results
 
-    to.write_text(page(read_results(results), asked))
+    measurements = read_results(results)
+    from benchmarks.report.page import page  # after them: it takes seconds
 
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """What cannot be done is a message and an exit code, as in `fruits`."""
-    try:
-        yield
-    except BadArgument as refused:
-        click.echo(f"error: {refused}", err=True)
-        sys.exit(refused.exit_code)
-    except Failed as failed:
-        click.echo(f"error: {failed}", err=True)
-        sys.exit(1)
+    content = page(measurements, asked)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(content)
 
 
 @main.command()
@@ -255,22 +316,41 @@ def speed(
     An hour with all cases, on a machine that does nothing else. Exit code 0 when everything ran, whatever the ratios.
     """
     console = Console(stderr=True, highlight=False)
-    originals = _originals(folder)
-    if peers_python is not None:
-        peers_python = peers_python.absolute()  # not resolved: the link is what makes it an environment
-    if output is None:
-        output = _dated(quick) / "speed.json"
-    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    chosen = cases or tuple(CASES)
+    # Not resolved: the link is what makes it an environment.
+    python = peers_python.absolute() if peers_python else None
+    output = output or _dated(quick) / "speed.json"
     repeats = repeats or (1 if quick else 3)
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
 
-    with _bench(console, QUICK if quick else FULL, originals, repeats, workers, seed, scratch, peers_python) as bench:
-        settings = _settings(bench, seed)
-        console.print(f"{settings}")
-        content = measure(bench, cases or list(CASES), output, settings)
-    Console(width=max(150, console.width)).print(_printed(content, cases or list(CASES)))
-    if quick:
-        console.print("--quick shows that it runs: these figures mean nothing")
-    console.print(f"written to {output}", markup=False, soft_wrap=True)
+    def work() -> int:
+        for name in chosen:
+            check_packages(f"the case {name}", *CASES[name].needs)
+        if python and "features" in chosen:
+            check_peers(python)
+        originals = _originals(folder)
+        check_file(output, ".json")
+
+        from benchmarks.place import check_scratch
+        from benchmarks.report.results import read_cases
+        from benchmarks.speed import FULL, QUICK, measure
+
+        read_cases(output)
+        if scratch:
+            check_scratch(scratch)
+        check_backends({name for case in chosen for name in CASES[case].backends}, cluster="local")
+        scale = QUICK if quick else FULL
+        with _bench(console, scale, originals, repeats, workers, seed, scratch, python) as bench:
+            settings = _settings(bench, seed)
+            console.print(f"{settings}")
+            content = measure(bench, chosen, output, settings)
+        Console(width=max(150, console.width)).print(_printed(content, chosen))
+        if quick:
+            console.print("--quick shows that it runs: these figures mean nothing")
+        console.print(f"written to {output}", markup=False, soft_wrap=True)
+        return 0
+
+    guarded(work, CASES_LOST, needs=MEASURING)
 
 
 @main.command()
@@ -281,22 +361,88 @@ def speed(
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Picture. [default: benchmarks/profile.png]")
 def profile(repeats: int, workers: int, folder: Path | None, quick: bool, output: Path | None) -> None:
     """Where a second of a worker goes on each backend, as a picture and, beside it, as JSON."""
-    from benchmarks.profile import draw, profiled
-
     console = Console(stderr=True, highlight=False)
-    picture = output or ROOT / "benchmarks" / "profile.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture = output or RESULTS.parent / "profile.png"
+    figures = picture.with_suffix(".json")
 
-    with _bench(console, QUICK if quick else FULL, _originals(folder), repeats, workers) as bench:
-        content = profiled(bench)
-    picture.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-    draw(content, picture)
-    console.print(f"drawn: {picture}", markup=False, soft_wrap=True)
+    def work() -> int:
+        originals = _originals(folder)
+        check_file(picture, ".png")
+        check_file(figures, ".json")
+        check_backends(BACKENDS, cluster="local")
+
+        from benchmarks.profile import draw, profiled
+        from benchmarks.speed import FULL, QUICK
+
+        with _bench(console, QUICK if quick else FULL, originals, repeats, workers) as bench:
+            content = profiled(bench)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        figures.write_text(json.dumps(content, indent=1) + "\n")
+        draw(content, picture)
+        console.print(f"drawn: {picture}", markup=False, soft_wrap=True)
+        return 0
+
+    guarded(work, LOST, needs=[*MEASURING, checks.PICTURE])
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The figures as JSON.",
+)
+def identify(folder: Path, output: Path | None) -> None:
+    """How often `python -m fruits identify` is right about photos that were held out.
+
+    FOLDER has a folder of images for each label, and names that tell the series of frames, as
+    Fruits-360's Test has. Whole series are held out, then whole labels too.
+    """
+
+    def work() -> int:
+        if output:
+            check_file(output, ".json")
+        check_backends(["dask"], cluster="local")
+
+        from benchmarks.identify import measured
+
+        figures = measured(folder.absolute(), Console(highlight=False))
+        if output:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(figures, indent=1) + "\n")
+        return 0
+
+    guarded(work, LOST, needs=[*MEASURING, checks.CLASSIFIERS])
+
+
+@main.command()
+@click.argument("results")
+@click.argument(
+    "photos",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="[PHOTO]...",
+)
+def resizing(results: str, photos: tuple[str, ...]) -> None:
+    """What another resize than Pillow's bicubic one costs an application.
+
+    How far pca_features move and how many nearest labels change, for the images of RESULTS and for
+    other photos, such as larger ones, which are made smaller.
+    """
+
+    def work() -> int:
+        from benchmarks.resizing import compared
+
+        compared(results, photos, Console(highlight=False))
+        return 0
+
+    guarded(work, needs=[WORKER])
 
 
 def _originals(folder: Path | None) -> list[Path]:
+    """Raises `BadArgument` where there are none."""
     if not (found := images.photos(folder or images.SAMPLE)):
-        raise click.UsageError(f"there is no JPEG below {folder}")
+        raise BadArgument(f"there is no JPEG below {folder}", "give a folder of *.jpg as --images")
     return found
 
 
@@ -308,12 +454,16 @@ def _saying(console: Console) -> Callable[[str], None]:
 
 def _image_seconds(console: Console, originals: list[Path]) -> float:
     """That one process of the loop without an engine takes for an image."""
+    from benchmarks.speed import QUICK
+
     with _bench(console, QUICK, originals, repeats=1, workers=1) as bench:
         return 1 / bench.loop(1024, 2)
 
 
-def _settings(bench: Bench, seed: int) -> dict[str, Any]:
+def _settings(bench: "Bench", seed: int) -> dict[str, Any]:
     """What a result file says of how its cases were measured."""
+    from benchmarks.speed import QUICK
+
     return {
         "quick": bench.scale is QUICK,
         "repeats": bench.repeats,
@@ -327,22 +477,21 @@ def _settings(bench: Bench, seed: int) -> dict[str, Any]:
 @contextmanager
 def _bench(
     console: Console,
-    scale: Scale,
+    scale: "Scale",
     originals: list[Path],
     repeats: int,
     workers: int,
     seed: int | None = None,
     scratch: Path | None = None,
     peers_python: Path | None = None,
-) -> Iterator[Bench]:
-    """With a folder that goes in the end. A process that fails in the block ends this one, with exit code 1 and its words."""
+) -> Iterator["Bench"]:
+    """With a folder that goes in the end."""
+    from benchmarks.speed import Bench
+
     with tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
         order = random.Random(seed)  # noqa: S311
-        try:
-            yield Bench(scale, originals, repeats, workers, order, Path(name), peers_python, _saying(console))
-        except Failed as failed:
-            console.print(f"error: {failed}", markup=False, soft_wrap=True)
-            sys.exit(1)
+        folder, say = Path(name), _saying(console)
+        yield Bench(scale, originals, repeats, workers, order, folder, peers_python, say)
 
 
 def _printed(content: dict[str, Any], cases: Sequence[str]) -> Table:
@@ -353,4 +502,4 @@ def _printed(content: dict[str, Any], cases: Sequence[str]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m benchmarks")

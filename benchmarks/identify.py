@@ -1,14 +1,12 @@
 """How well `python -m fruits identify` names photos of series that the results do not have, and of labels that they do not have.
 
-    python -m benchmarks.identify FOLDER [--output FILE.json]
-
-FOLDER is Fruits-360's Test or like it: a folder of images for each label, whose names tell the series of frames (`quality.series`).
+The photos are Fruits-360's Test or like it: a folder of images for each label, whose names tell
+the series of frames (`quality.series`).
 Three times one series of each label that has several is held out, and the product is run on the others; once with all labels, once
 without a third of them. The photos that were left out are projected with that run's projection. Beside `fruits.identifier` stand
 scikit-learn's classifiers on the same pca_features.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
-import rich_click as click
 from rich.console import Console
 from rich.table import Table
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -26,6 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from benchmarks.machine import machine
 from benchmarks.product import fruits
 from fruits.completed import Completed
+from fruits.errors import BadArgument
 from fruits.identifier import SHRINKAGE, identifier
 from fruits.quality import series
 
@@ -155,23 +153,32 @@ def show(title: str, of: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-@click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="The figures as JSON.")
-def main(folder: Path, output: Path | None) -> None:
-    """Accuracy of `identify` on series that were held out, and what it says of labels that it does not know."""
-    folder = folder.absolute()
+def measured(folder: Path, console: Console) -> dict[str, Any]:
+    """The figures of both cases, which are shown too.
+
+    Raises `BadArgument` for a folder whose labels and series are too few.
+    """
     paths = sorted(str(path) for path in folder.glob("*/*.jpg"))
     labels = np.array([Path(path).parent.name for path in paths], object)
-    names, console = np.unique(labels).tolist(), Console(highlight=False)
+    names = np.unique(labels).tolist()
+    if len(names) < FOLDS:  # without a third of them two must be left to tell apart
+        raise BadArgument(
+            f"{folder} has photos of {len(names)} labels, and {FOLDS} are needed",
+            "give a folder with a folder of *.jpg for each label",
+        )
+    folds = [left_out(paths, labels, fold) for fold in range(FOLDS)]
+    if not folds[0].any():
+        raise BadArgument(
+            f"no label in {folder} has photos of several series, of which one could be held out",
+            "give photos named by series, as in Fruits-360: r_0_100.jpg, r2_0_100.jpg",
+        )
+    if not any(FOREIGN.glob("*.jpg")):
+        raise BadArgument(f"there are no photos in {FOREIGN}", "run it from a whole checkout")
     found: dict[str, Any] = {"machine": machine(), "images": len(paths), "labels": len(names)}
     for title, unknown in (("all labels", 0), ("without a third of the labels", FOLDS)):
-        cases = [case(folder, paths, labels, left_out(paths, labels, fold), names[fold::FOLDS] if unknown else []) for fold in range(FOLDS)]
+        cases = []
+        for fold, out in enumerate(folds):
+            cases.append(case(folder, paths, labels, out, names[fold::FOLDS] if unknown else []))
         found[title] = figures(cases)
         show(title, found[title], console)
-    if output:
-        output.write_text(json.dumps(found, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return found

@@ -5,13 +5,13 @@ import platform
 import subprocess
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from backends import spark_home
 from benchmarks.product import ROOT
+from fruits.machine import memory
 
 PACKAGES = (
     "ai-edge-litert",
@@ -45,6 +45,8 @@ def _version(package: str) -> str | None:
     """None for what is not there. Of Spark that of SPARK_HOME, which pip does not know and which is used before pip's."""
     if package == "pyspark":
         spark_home.prefer()
+        if find_spec("pyspark") is None:
+            return None
         import pyspark
 
         return pyspark.__version__
@@ -64,7 +66,7 @@ def machine() -> dict[str, Any]:
         "processor": told.get("model name", platform.machine()),
         "cores": os.cpu_count(),
         "flags": [flag for flag in FLAGS if flag in flags],
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": memory(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": {package: _version(package) for package in PACKAGES},

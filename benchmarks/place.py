@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmarks import images
+from benchmarks.checks import check_backends
 from fruits.errors import BadArgument
-from fruits.storage import Folder, is_local, normalized
+from fruits.storage import Folder, check_writable, is_local, normalized
 
 AT_A_TIME = 64  # files that are written to a cluster's storage: 166 a second to a HDFS on 2 cores, where 16 were 100
 
@@ -68,23 +69,38 @@ def _write(url: str, names: Iterable[tuple[str, Path | None]]) -> None:
         list(pool.map(one, names))
 
 
+def check_scratch(folder: Path) -> None:
+    """Raises `BadArgument` where no folder can be made in it."""
+    if not folder.is_dir():
+        raise BadArgument(f"--scratch {folder} is no folder", "make it, or leave it out")
+    check_writable(normalized(str(folder)), "give another --scratch")
+
+
 @contextmanager
-def opened(cluster: str, scratch: str | None, environment: str | None) -> Iterator[Place]:
+def opened(
+    cluster: str,
+    scratch: str | None,
+    environment: str | None,
+    backends: Iterable[str],
+) -> Iterator[Place]:
     """A new folder below `scratch`, whose files are removed in the end; of HDFS some empty folders are left.
 
-    Raises `BadArgument` for a place that the cluster does not see.
+    Raises `BadArgument` for a place that the cluster does not see, and for a backend that cannot
+    run there.
     """
     if cluster == "local":
         if environment:
             raise BadArgument("--environment has no effect with --cluster local", "leave it out")
-        if scratch and not Path(scratch).is_dir():
-            raise BadArgument(f"--scratch {scratch} is no folder", "make it, or leave it out")
+        if scratch:
+            check_scratch(Path(scratch))
+        check_backends(backends, cluster=cluster)
         with tempfile.TemporaryDirectory(prefix="fruits-benchmark-", dir=scratch) as name:
             yield Place(name)
         return
     if scratch is None or is_local(normalized(scratch)):
         raise BadArgument(f"--cluster {cluster} needs a folder that its nodes see", "give hdfs:// or s3:// as --scratch")
     place = Place(f"{normalized(scratch)}/fruits-benchmark-{uuid.uuid4().hex[:8]}", cluster, environment)
+    check_backends(backends, **place.job)
     try:
         yield place
     finally:

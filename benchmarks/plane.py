@@ -16,9 +16,9 @@ from typing import Any
 from benchmarks.machine import machine
 from benchmarks.place import Place
 from benchmarks.product import Failed
+from benchmarks.report.results import VERSIONS
 from benchmarks.session import Session
 
-SCHEMA_VERSION = 1
 CHUNKS = (2, 4)  # for each worker, in the two runs: an even number, see `fruits.dummies`
 
 
@@ -68,7 +68,7 @@ def measured(plan: Plan, place: Place, say: Callable[[str], None]) -> dict[str, 
             points.append({**cell, "repeat": 0, "order": len(points), "failed": str(failed)})
             say(f"{backend}, {workers} workers: {failed}")
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": VERSIONS["plane"],
         "kind": "plane",
         "plan": {**vars(plan), "chunks_a_worker": CHUNKS, "cluster": place.cluster},
         "machine": of_machine,

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fruits.errors import RunFailed
 from fruits.storage import Folder, normalized
 
 ROOT = Path(__file__).parents[1]
+# Installed from a wheel there is no checkout to keep them in.
+RESULTS = ROOT / "benchmarks" / "results" if (ROOT / "pyproject.toml").is_file() else Path("benchmark-results")
 LAST_LINES = 15
 
 
-class Failed(Exception):
+class Failed(RunFailed):
     """A process that ended with another exit code than 0: its command and its last words."""
 
 

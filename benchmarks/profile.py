@@ -13,9 +13,10 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
+from benchmarks.checks import BACKENDS
 from benchmarks.machine import machine
 from benchmarks.product import run
-from benchmarks.speed import BACKENDS, Bench
+from benchmarks.speed import Bench
 
 BATCH = 2
 PARTS = {

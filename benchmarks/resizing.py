@@ -1,20 +1,18 @@
-"""What another resize than Pillow's bicubic one costs an application: how far pca_features move, and how many nearest labels change.
+"""What another resize than Pillow's bicubic one costs an application.
 
-    python -m benchmarks.resizing RESULTS [PHOTO...]
-
-Of the images of a results folder, and of other photos, such as larger ones, which are made smaller.
+How far pca_features move, and how many nearest labels change.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import rich_click as click
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from fruits.completed import Completed
+from fruits.errors import BadArgument
 from fruits.identifier import identifier
 from fruits.model import SIDE
 from fruits.neighbours import nearest
@@ -70,16 +68,22 @@ def measured(title: str, completed: Completed, paths: Sequence[str], console: Co
     console.print(table)
 
 
-@click.command()
-@click.argument("results")
-@click.argument("photos", nargs=-1, type=click.Path(exists=True, dir_okay=False))
-def main(results: str, photos: tuple[str, ...]) -> None:
-    completed, console = Completed.at(results), Console(highlight=False)
+def compared(results: str, photos: Sequence[str], console: Console) -> None:
+    """Shows it of images of the results, and of the photos.
+
+    Raises `BadArgument` where there are no results, and where an image cannot be opened.
+    """
+    completed = Completed.at(results)
     paths = [path for rows, _ in completed.blocks() for path in rows["path"].to_pylist()]
-    measured("images of the results", completed, paths[:: -(-len(paths) // MOST)], console)
+    paths = paths[:: -(-len(paths) // MOST)]
+    for path in (*paths, *photos):
+        try:
+            Image.open(path).close()
+        except (OSError, Image.DecompressionBombError) as fault:  # no image: an OSError of Pillow's
+            raise BadArgument(
+                f"{path} cannot be opened: {fault}",
+                "the images of the results must be on this machine",
+            ) from fault
+    measured("images of the results", completed, paths, console)
     if photos:
         measured("other photos", completed, photos, console)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,14 +18,15 @@ import pyarrow.parquet as pq
 import s3fs
 
 from benchmarks import images, s3
+from benchmarks.checks import BACKENDS
 from benchmarks.core import FEATURES
 from benchmarks.machine import machine
 from benchmarks.memory import peaks
 from benchmarks.place import Place
 from benchmarks.product import Failed, Run, emptied, fruits, run, weighed
+from benchmarks.report.results import read_cases
 from benchmarks.session import Session
 
-BACKENDS = ("dask", "spark")
 MB = 1_000_000
 # Daft tells two hosts when it is imported and when it runs, Ray may tell one: a benchmark tells nobody.
 SILENT = {"DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -34,7 +34,7 @@ DELAY_SECONDS = 0.03
 
 
 class NotAvailable(Exception):
-    """A case that this machine or environment cannot run, and why."""
+    """A case that this machine cannot run, and why."""
 
 
 def marginal_rate(images: tuple[int, int], seconds: tuple[float, float]) -> float:
@@ -296,8 +296,6 @@ def keras(bench: Bench) -> list[Row]:
 
 def precision(bench: Bench) -> list[Row]:
     """bfloat16 against float32, through the product: what more images cost, and how far the results are apart."""
-    if find_spec("openvino") is None:
-        raise NotAvailable("openvino is not installed: pip install 'fruits[openvino]'")
     if not {"avx512_bf16", "amx_bf16"} & {*machine()["flags"]}:
         raise NotAvailable("the processor has neither AVX512-BF16 nor AMX")
     big, small = bench.scale.job, bench.scale.job // 4
@@ -308,11 +306,12 @@ def precision(bench: Bench) -> list[Row]:
         for way in bench.shuffled([*ways]):
             seconds = [bench.fruits("dask", bench.folder(n), "--pca", "moments", *ways[way]) for n in (small, big)]
             rates[way].append(marginal_rate((big, small), (seconds[1].stage("featurize"), seconds[0].stage("featurize"))))
-            files = (bench.scratch / "results-dask" / "features").iterdir()
-            tables = [pq.read_table(file).to_pandas() for file in files]
-            vectors = {path: vector for table in tables for path, vector in zip(table["path"], table["features"], strict=True)}
+            vectors: dict[str, Any] = {}
+            for file in (bench.scratch / "results-dask" / "features").iterdir():
+                paths = pq.read_table(file, columns=["path"])["path"].to_pylist()
+                vectors |= zip(paths, _features(file), strict=True)
             found[way] = (np.stack([vectors[path] for path in sorted(vectors)]), seconds[1].report["explained_variance"][-1])
-    exact, rough = found["litert"][0].astype(np.float64), found["openvino bfloat16"][0].astype(np.float64)
+    exact, rough = found["litert"][0], found["openvino bfloat16"][0]
     cosine = (exact * rough).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     points = [fast / slow for fast, slow in zip(rates["openvino bfloat16"], rates["litert"], strict=True)]
     return [
@@ -459,7 +458,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
 
 def measure(bench: Bench, cases: Sequence[str], output: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Runs the cases and writes each into the JSON file as soon as it is done, beside what others that file has; returns its content."""
-    content: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"cases": {}}
+    content = read_cases(output)
     for name in cases:
         bench.say(f"case {name}")
         of_machine, started = machine(), monotonic()

@@ -19,13 +19,13 @@ import pyarrow as pa
 from benchmarks.machine import machine
 from benchmarks.place import Place
 from benchmarks.product import fruits
+from benchmarks.report.results import VERSIONS
 from benchmarks.session import Session
 from fruits import schemas
 from fruits.dummies import NOTHING, READ
 from fruits.pca import Projection
 from fruits.storage import Folder, normalized
 
-SCHEMA_VERSION = 1
 FEW = 8  # images of a start: 0.03 s of a worker
 # Engines of `fruits.dummies`: the features stage without the network, and without the images too.
 ISOLATING = (READ, NOTHING)
@@ -92,7 +92,7 @@ def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[
         last = [run((name, max(plan.workers)), max(plan.sizes)) for name in plan.backends]
         found = parity(largest) if len(largest) > 1 and not any("failed" in answer for answer in last) else None
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": VERSIONS["study"],
         "kind": "study",
         "plan": {**vars(plan), "originals": len(originals), "warm_up": min(plan.sizes), "cluster": place.cluster},
         "machine": of_machine,

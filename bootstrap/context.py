@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,12 @@ from bootstrap.cost import groups, hourly
 from bootstrap.settings import Settings, read_settings
 from fruits.errors import BadArgument
 from fruits.guard import guarded
+from fruits.packages import WORKER, Needs
 
+AWS = Needs("bootstrap", ("boto3", "botocore"))
+# What a job takes and costs, by the benchmarks' model.
+PROJECTION = Needs("bootstrap", ("numpy", "scipy"))
+MAKING = (WORKER, Needs("bootstrap", ("requests", "setuptools")))  # a cluster
 POLL_SECONDS = 15.0
 UNCHANGED = "nothing was changed"
 AT_AWS = "what was started goes on at AWS: `status` shows it, `down` ends it"
@@ -111,10 +116,15 @@ def cluster_id_option(function: Any) -> Any:
 
 
 def command(
-    *, costs: bool = False, waits: bool = False, release: bool = False, interrupted: str = AT_AWS
+    *,
+    costs: bool = False,
+    waits: bool = False,
+    release: bool = False,
+    interrupted: str = AT_AWS,
+    needs: Iterable[Needs] = (),
 ) -> Callable[[Callable[..., int]], click.Command]:
     """A command that is given a `Context`, and ends as all of ours do. `costs`: it takes --yes. `waits`: it takes --poll. `interrupted`:
-    what Ctrl-C leaves, in words."""
+    what Ctrl-C leaves, in words. `needs`: packages, beside AWS's, that are looked for first."""
     options = list(_OPTIONS)
     if release:
         options.append(click.option("--release", metavar="NAME", help="Of EMR."))
@@ -146,7 +156,7 @@ def command(
                 with translated():
                     return function(context, **given)
 
-            guarded(work, interrupted)
+            guarded(work, interrupted, needs=[AWS, *needs])
 
         for option in reversed(options):
             option(called)

@@ -45,10 +45,13 @@ class App:
 
 
 def app(results: str, threshold: float, note: Callable[[str], None]) -> App:
-    """Raises `BadArgument` for results that an application cannot reproduce, `MissingPackage` without TensorFlow, and `RunFailed` where the
-    file does not give the pca_features of the results. `threshold`: of the confidence, for the application to read; `note` is told why it
-    takes time."""
+    """`threshold`: of the confidence, for the application. `note` is told why it takes time.
+
+    Raises `BadArgument` for results that an application cannot reproduce, `MissingPackage` without
+    TensorFlow or LiteRT, and `RunFailed` where the file does not give the results' pca_features.
+    """
     check_installed("keras")
+    check_installed("litert")  # puts images through the file
     completed = Completed.at(results)
     check_model(completed.report)
     if (precision := completed.report.model["precision"]) != "float32":

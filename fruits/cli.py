@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,19 @@ import rich_click as click
 from click.core import ParameterSource
 
 import fruits
-from fruits import defaults
+from fruits import defaults, guard
 from fruits.backend import DEFAULT, REGISTRY
 from fruits.errors import BadArgument
-from fruits.guard import guarded
 from fruits.job import DEFAULT_COMPONENTS, LAUNCHERS, PCA_METHODS, SAMPLE, Job
 from fruits.model import ENGINES, PRECISIONS
+from fruits.packages import WORKER
 
 if TYPE_CHECKING:
     from fruits.model import Engine
     from fruits.pipeline import Prepared
     from fruits.report import RunReport
 
+guarded = partial(guard.guarded, needs=[WORKER])  # all commands read images or results
 GOES_ON = "the same command goes on where this run stopped"
 THRESHOLD = 0.5  # as likely right as not
 

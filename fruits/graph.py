@@ -1,6 +1,6 @@
 """Builds the LiteRT graph that workers run from the Keras weights that this package ships.
 
-    python -m fruits.graph [FILE]        # needs the extra `keras`; default: the graph inside the package
+    python -m fruits.graph [FILE.tflite]    # needs the extra `keras`; default: the package's own
 
 The graph takes RGB bytes, uint8 [batch, 224, 224, 3], and returns features, float32 [batch, 1280]. The scaling to [-1, 1]
 is part of it: a byte is a quarter of a float to hand over, and the conversion costs 0.2 ms an image outside. The same versions of
@@ -10,11 +10,14 @@ TensorFlow and Keras give the same bytes, in a fresh process.
 import contextlib
 import hashlib
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
-from fruits.model import GRAPH, SIDE, WEIGHTS, keras_model
+import rich_click as click
+
+from fruits.guard import guarded
+from fruits.model import GRAPH, SIDE, WEIGHTS, check_installed, keras_model
+from fruits.target import Target
 
 
 def build() -> bytes:
@@ -41,12 +44,23 @@ def converted(model: Any) -> bytes:
     return graph
 
 
-def main() -> None:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else GRAPH.path
-    graph = build()
-    target.write_bytes(graph)
-    print(f"{target}: {len(graph)} bytes, sha256 {hashlib.sha256(graph).hexdigest()}, from {WEIGHTS.path.name}")
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.tflite", default=GRAPH.path)
+def main(file: Path) -> None:
+    """Build the graph that workers run, from the Keras weights."""
+
+    def work() -> int:
+        check_installed("keras")
+        Target.at(str(file), ".tflite")
+        graph = build()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(graph)
+        sha256 = hashlib.sha256(graph).hexdigest()
+        click.echo(f"{file}: {len(graph)} bytes, sha256 {sha256}, from {WEIGHTS.path.name}")
+        return 0
+
+    guarded(work)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m fruits.graph")

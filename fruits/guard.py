@@ -1,18 +1,28 @@
 """How a command of ours ends: with the work's exit code, or with a message that says what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import rich_click as click
+from click import get_current_context
 
 from fruits.errors import FruitsError
+from fruits.packages import Needs, check_packages
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+UNCHANGED = "nothing was changed; the same command starts again"
 
 
-def guarded(work: Callable[[], int], interrupted: str = "nothing was changed; the same command starts again") -> None:
-    """Ends the process with the work's exit code; what is raised on purpose becomes a message without a traceback. `interrupted`: what
-    Ctrl-C leaves, in words."""
+def guarded(
+    work: Callable[[], int],
+    interrupted: str = UNCHANGED,
+    needs: Iterable[Needs] = (),
+) -> None:
+    """Ends the process with the work's exit code; what is raised on purpose becomes a message.
+
+    `interrupted`: what Ctrl-C leaves, in words. `needs`: packages that are looked for first.
+    """
     try:
+        check_packages(get_current_context().command_path, *needs)
         code = work()
     except FruitsError as failed:
         click.echo(f"error: {failed.message}", err=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
 
-# Both measured by `python -m benchmarks.identify`: docs/looking.md.
+# Both measured by `python -m benchmarks identify`: docs/looking.md.
 SHRINKAGE = 0.3
 NEARER = 0.95
 SAMPLE = 20_000  # images that the held-out ones are taken from

@@ -5,7 +5,6 @@ last convolution: 1280 features an image.
 """
 
 import hashlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -18,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from fruits import dummies
-from fruits.errors import BadArgument, MissingPackage, RunFailed
+from fruits.errors import BadArgument, RunFailed
 from fruits.machine import multiplies_bfloat16
+from fruits.packages import Needs, check_packages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,8 +67,8 @@ def needs(engine: Engine) -> EngineNeeds:
 
 def check_installed(engine: Engine) -> None:
     """Raises `MissingPackage` where the engine's package is not installed; imports nothing."""
-    if importlib.util.find_spec(needs(engine).module) is None:
-        raise MissingPackage(f"the engine {engine}", needs(engine).extra)
+    of = needs(engine)
+    check_packages(f"the engine {engine}", Needs(of.extra, (of.module,)))
 
 
 def check_processor(precision: Precision) -> None:

@@ -1,15 +1,15 @@
 """Result files: read, checked, and joined."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plane as planes
-from benchmarks import study as studies_of
 from fruits.errors import BadArgument
 
+VERSIONS = {"study": 1, "plane": 1}  # of the schema, where a kind has one
+MEASURED = {"study": "runs", "plane": "points"}  # what such a file calls its measurements
 # Measurements of other versions of these are not of the same thing.
 SAME = ("ai-edge-litert", "dask", "dask-ml", "distributed", "numpy", "pillow", "pyarrow", "pyspark")
 
@@ -40,10 +40,36 @@ def read_results(paths: Sequence[Path]) -> Results:
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     if not files:
         raise BadArgument(f"no result in {', '.join(map(str, paths)) or 'nothing'}", "measure first: python -m benchmarks")
+    return _joined({file: _read(file) for file in files})
+
+
+def check_beside(folder: Path, to_come: Mapping[str, dict[str, Any]]) -> None:
+    """Raises `BadArgument` where the results in a folder do not fit on a page with those to come.
+
+    `to_come`: by file name what is known of these: kind, plan, machine.
+    """
+    files = [file for file in sorted(folder.glob("*.json")) if file.name not in to_come]
+    contents = {file: _read(file) for file in files}
+    _joined(contents | {folder / name: content for name, content in to_come.items()})
+
+
+def read_cases(file: Path) -> dict[str, Any]:
+    """The content of a result of `speed`; no case where there is no such file.
+
+    Raises `BadArgument` for another file.
+    """
+    if not file.exists():
+        return {"cases": {}}
+    content = _read(file)
+    if _kind(content) != "speed":
+        raise BadArgument(f"{file} is no result of python -m benchmarks speed", "give another file")
+    return content
+
+
+def _joined(contents: Mapping[Path, dict[str, Any]]) -> Results:
     studies: dict[str, dict[str, Any]] = {}
     others: dict[str, dict[str, Any]] = {}
-    for file in files:
-        content = _read(file)
+    for file, content in contents.items():
         if (kind := _kind(content)) == "plane" and content["plan"].get("cluster") == "yarn":
             kind = "plane on YARN"
         if kind == "study":
@@ -53,7 +79,8 @@ def read_results(paths: Sequence[Path]) -> Results:
         else:
             others[kind] = content
     if not studies:
-        raise BadArgument(f"there is no study in {', '.join(map(str, files))}", "measure one: python -m benchmarks")
+        files = ", ".join(map(str, contents))
+        raise BadArgument(f"there is no study in {files}", "measure one: python -m benchmarks")
     planes = [others[kind] for kind in ("plane", "plane on YARN") if kind in others]
     return Results(studies, others.get("speed"), _marks(studies), planes)
 
@@ -63,10 +90,6 @@ def _kind(content: dict[str, Any]) -> str:
     return "speed" if "cases" in content else str(content.get("kind"))
 
 
-# Of the kinds that have one, the version of the schema and what was measured, in words and in the file.
-KINDS = {"study": (studies_of.SCHEMA_VERSION, "runs"), "plane": (planes.SCHEMA_VERSION, "points")}
-
-
 def _read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
@@ -74,10 +97,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise BadArgument(f"{file} cannot be read: {failed.strerror}", "check the path") from failed
     except ValueError as fault:
         raise BadArgument(f"{file} is no JSON: {fault}", "leave it out, or measure again") from fault
-    if not isinstance(content, dict) or (kind := _kind(content)) not in (*KINDS, "speed"):
+    if not isinstance(content, dict) or (kind := _kind(content)) not in (*VERSIONS, "speed"):
         raise BadArgument(f"{file} is no result of python -m benchmarks", "leave it out")
-    if kind in KINDS:
-        version, measured = KINDS[kind]
+    if kind in VERSIONS:
+        version, measured = VERSIONS[kind], MEASURED[kind]
         if content.get("schema_version") != version:
             raise BadArgument(f"{file} has schema {content.get('schema_version')}, not {version}", "measure again")
         if not any("failed" not in one for one in content[measured]):

@@ -13,11 +13,12 @@ from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
 from bootstrap.request import IMAGES, LOGS, RESULTS
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import DEFAULT_PATTERNS
+from fruits.packages import WORKER
 
 GOES_ON = "the same command goes on where this one stopped"
 
 
-@command(costs=True, interrupted=GOES_ON)
+@command(costs=True, interrupted=GOES_ON, needs=[WORKER])
 @click.argument("folder")
 @click.option("--to", default=IMAGES, show_default=True, metavar="FOLDER", help="Folder of the bucket.")
 @click.option(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from benchmarks.checks import PAGE
 from benchmarks.costs import Cost
 from benchmarks.report.question import in_words
 from bootstrap import cluster as clusters
@@ -13,7 +14,7 @@ from bootstrap import foundation, measuring, steps
 from bootstrap.address import with_address
 from bootstrap.arguments import asked
 from bootstrap.cluster import Cluster
-from bootstrap.context import Context, cluster_id_option, command
+from bootstrap.context import MAKING, PROJECTION, Context, cluster_id_option, command
 from bootstrap.cost import MEASURED, UNPRICED, jobs_on
 from bootstrap.counting import MOST, counted
 from bootstrap.launch import check, say_more_costs
@@ -24,6 +25,7 @@ from bootstrap.steps import Step
 from fruits.backend import DEFAULT
 from fruits.errors import BadArgument, RunFailed
 from fruits.job import Job
+from fruits.storage import check_writable, normalized
 
 LOG_MINUTES = 10.0
 _LOG_MINUTES = click.option(
@@ -33,7 +35,7 @@ _LOG_MINUTES = click.option(
 )
 
 
-@command(costs=True, waits=True)
+@command(costs=True, waits=True, needs=[PROJECTION])
 @cluster_id_option
 @click.option("--no-wait", is_flag=True, help="Do not follow it.")
 @_LOG_MINUTES
@@ -127,7 +129,7 @@ def _ended(context: Context, cluster: Cluster, step: Step, log_minutes: float) -
     return said.code
 
 
-@command(costs=True, waits=True)
+@command(costs=True, waits=True, needs=[PROJECTION, PAGE])
 @cluster_id_option
 @_LOG_MINUTES
 @click.option("--images", metavar="FOLDER", help="Of the bucket, such as Test. [default: the bundled sample]")
@@ -140,11 +142,12 @@ def benchmark(
 
     All after -- goes to `python -m benchmarks`: benchmark -- --sizes 1000,2000,4000 --workers 2,4.
     """
-    cluster = clusters.running(context.account, context.settings.name, cluster_id)
-    measuring.check_options(arguments, cluster)
     output = output or MEASURED / f"{datetime.now(UTC):%Y-%m-%d}-emr"
     if output.is_dir() and any(output.iterdir()):
         raise BadArgument(f"{output} holds results already", "give another --output")
+    check_writable(normalized(str(output)), "give another --output")
+    cluster = clusters.running(context.account, context.settings.name, cluster_id)
+    measuring.check_options(arguments, cluster)
     if images is not None:
         images = images.strip("/")
         if not counted(context.account, f"s3://{cluster.bucket}/{images}"):
@@ -168,7 +171,7 @@ def benchmark(
     return 0
 
 
-@command(costs=True, waits=True, release=True, interrupted="nothing had been started")
+@command(costs=True, waits=True, release=True, interrupted="nothing had been started", needs=MAKING)
 @click.option(
     "--max-cost",
     type=click.FloatRange(0, min_open=True),

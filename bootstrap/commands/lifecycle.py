@@ -15,7 +15,7 @@ from bootstrap.address import with_address
 from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account, is_unseen, translated
 from bootstrap.cluster import Cluster, Left
-from bootstrap.context import UNCHANGED, Context, cluster_id_option, command
+from bootstrap.context import MAKING, PROJECTION, UNCHANGED, Context, cluster_id_option, command
 from bootstrap.cost import jobs
 from bootstrap.counting import MOST, counted
 from bootstrap.launch import awaited, check, launched, prepared, say_more_costs, shown_checks
@@ -24,9 +24,11 @@ from bootstrap.request import IMAGES, Bundle, Resources, run_job_flow
 from bootstrap.settings import Settings
 from bootstrap.uis import show_uis
 from fruits.errors import BadArgument, FruitsError
+from fruits.packages import Needs
 
 DATA_SET = 22_688  # images of the customer's folder, where the bucket has none yet
 MADE_BY_UP = "(made by up)"
+ALONE = Needs("bootstrap", ("dask", "dask_ml", "distributed"))  # the run on this machine
 LEFT = {
     "machine": "a machine whose cluster is gone: aws ec2 terminate-instances ends it",
     "endpoint": "an interface endpoint of a private foundation: `destroy` removes it",
@@ -43,7 +45,7 @@ def preflight(context: Context) -> int:
     return 1 if any(check.advice for check in found) else 0
 
 
-@command(release=True, interrupted=UNCHANGED)
+@command(release=True, interrupted=UNCHANGED, needs=[PROJECTION])
 @click.option("--images", type=click.IntRange(1), help=f"Of the job. [default: what is in the bucket, or {DATA_SET}]")
 @click.option("--json", "as_json", is_flag=True, help="All as one JSON object.")
 def plan(context: Context, images: int | None, as_json: bool) -> int:
@@ -98,7 +100,7 @@ def _costs(context: Context, images: int, made: Resources | None) -> None:
     context.say(f"left alone it ends {idle} minutes after its last work, for ${by_hour.total * idle / 60:,.2f} more")
 
 
-@command(costs=True, waits=True, release=True)
+@command(costs=True, waits=True, release=True, needs=[PROJECTION, *MAKING, ALONE])
 @click.option("--images", type=click.IntRange(1), help=f"Of the job that it is for. [default: what is in the bucket, or {DATA_SET}]")
 def up(context: Context, images: int | None) -> int:
     """Make the cluster, or go on waiting for it, and show its states and its pages.

@@ -169,3 +169,11 @@ def test_results_that_are_there_are_not_written_over(world: World, tmp_path: Pat
     assert done.exit_code == 2
     assert "holds results already" in done.stderr
     assert not world.steps
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("--output", str(tmp_path / "file" / "emr"), "--", *FEW)
+    assert done.exit_code == 2
+    assert "file is not a folder" in done.stderr
+    assert not world.steps

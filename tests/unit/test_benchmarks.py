@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import json
+import os
 import random
 import subprocess
 import sys
@@ -11,13 +12,19 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import made_results
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import benchmarks.speed
 from benchmarks import s3
+from benchmarks.__main__ import main
 from benchmarks.product import Failed, weighed
 from benchmarks.speed import NotAvailable, Row, marginal_rate, measure
 from benchmarks.table import markdown
+from conftest import WITHOUT_OVERRIDE
+from made_up import plane, study
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,3 +144,101 @@ def test_bad_arguments(tmp_path: Path) -> None:
     done = speed("--images", tmp_path, "--output", tmp_path / "speed.json")
     assert (done.returncode, "there is no JPEG below" in done.stderr) == (2, True)
     assert speed("--only", "nonsense").returncode == 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Places of inputs and outputs that are as they must not be."""
+    for name in ("empty", "other", "two-planes", "other-images"):
+        (tmp_path / name).mkdir()
+    for name in ("series/a", "series/b", "series/c"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "damaged.json").write_text('{"cases": ')
+    (tmp_path / "study.json").write_text(json.dumps(study()))
+    (tmp_path / "other" / "notes.json").write_text("{}")
+    (tmp_path / "two-planes" / "study.json").write_text(json.dumps(study()))
+    (tmp_path / "two-planes" / "before.json").write_text(json.dumps(plane()))
+    (tmp_path / "other-images" / "before.json").write_text(json.dumps(study()))
+    for label in (tmp_path / "series").iterdir():
+        (label / "1.jpg").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("--images empty", "there is no JPEG below empty"),
+        ("--output file/r", "file is not a folder"),
+        ("--output other", "notes.json is no result of python -m benchmarks"),
+        ("--output other-images", "are of different images"),
+        ("--core sleep --output two-planes", "is a second result of its kind, plane"),
+        ("report study.json --output study.json", "study.json does not end in .html"),
+        ("report study.json --output file/r.html", "file is not a folder"),
+        ("report empty", "no result in empty"),
+        ("speed --only start --output file/r.json", "file is not a folder"),
+        ("speed --only start --output speed.html", "speed.html does not end in .json"),
+        ("speed --only start --output damaged.json", "damaged.json is no JSON"),
+        ("speed --only start --output study.json", "no result of python -m benchmarks speed"),
+        ("speed --only features --peers-python PYTHON", "has no daft, ray"),
+        ("speed --only features --peers-python file", "file does not run: "),
+        ("profile --output profile.jpg", "profile.jpg does not end in .png"),
+        ("profile --output file/profile.png", "file is not a folder"),
+        ("identify empty", "empty has photos of 0 labels, and 3 are needed"),
+        ("identify series", "no label in"),
+        ("identify series --output series.txt", "series.txt does not end in .json"),
+        ("resizing empty", "no run has been completed there"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_refused_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, message: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    monkeypatch.chdir(folder)
+    words = [sys.executable if word == "PYTHON" else word for word in command.split()]
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[0]
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["--output locked/r", "speed --scratch locked --only start"])
+def test_a_place_without_the_right_to_write_is_refused(tmp_path: Path, command: str) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = subprocess.run(
+        [*WITHOUT_OVERRIDE, sys.executable, "-m", "benchmarks", *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "locked cannot be written: access denied" in done.stderr
+
+
+def test_images_of_the_results_that_are_gone_are_named(tmp_path: Path) -> None:
+    results = made_results.write(tmp_path / "r", ["/in/a/1.jpg"], ["a"], np.zeros((1, 2)))
+    np.savez(
+        results / "projection.npz",
+        mean=np.zeros(1280),
+        scale=np.ones(1280),
+        components=np.eye(2, 1280),
+        explained_variance_ratio=np.ones(2) / 2,
+        fitted_on="{}",
+    )
+    done = CliRunner().invoke(main, ["resizing", str(results)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "/in/a/1.jpg cannot be opened: " in done.stderr
+
+
+def test_a_machine_without_spark_has_no_version_of_it() -> None:
+    script = """
+import sys
+sys.modules["pyspark"] = None
+from benchmarks.machine import machine
+print(machine()["packages"])
+"""
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "'pyspark': None" in told.stdout
