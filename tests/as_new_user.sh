@@ -34,7 +34,7 @@ for folder in "$HOME" "$photos"; do
     python -m fruits similar "$results" "$photo" | expect 'Tomato 1'
     python -c 'from fruits import Job, run'
     # The console command, and Spark's workers, in the same folder.
-    fruits --backend spark --input fruits --pattern '*.jpg' --output "$HOME/from $(basename "$folder")" --features-only > "$HOME/run.log"
-    expect ' 0 rejected' < "$HOME/run.log"
+    fruits --backend spark --input "$photos/fruits" --output "$HOME/from $(basename "$folder")" --features-only > "$HOME/run.log"
+    expect '10 found, 10 featurized, 0 rejected' < "$HOME/run.log"
 done
 echo "as a new user: $(pip --version | cut -d ' ' -f 2) pip, $(python --version), $(du -sm "$PIP_CACHE_DIR" | cut -f 1) MB in its cache"
