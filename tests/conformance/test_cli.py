@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -286,32 +285,35 @@ def running(*command: str, env: dict[str, str] | None = None, until: str) -> Ite
 
 
 @contextmanager
-def dask_cluster(under: Sequence[str] = ()) -> Iterator[str]:
+def dask_cluster(folder: Path, under: Sequence[str] = ()) -> Iterator[str]:
     """A scheduler and one worker, to which the package `backends` is not known; `under` is a command before the worker's."""
     loopback = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
     script = "import sys; sys.modules['backends'] = None; from distributed.cli.dask_worker import main; main()"
     with running(sys.executable, "-m", "distributed.cli.dask_scheduler", *loopback, until=r"Scheduler at:\s+(tcp://127\S+)") as scheduler:
-        worker = (*under, sys.executable, "-c", script, scheduler, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
+        options = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
+        options += ("--local-directory", str(folder / "work"))
+        worker = (*under, sys.executable, "-c", script, scheduler, *options)
         with running(*worker, until=r"Registered to:\s+(\S+)"):
             yield scheduler
 
 
 @contextmanager
-def spark_cluster(under: Sequence[str] = ()) -> Iterator[str]:
-    """A standalone master and one worker with a core; `under` is a command before the worker's."""
-    import pyspark
+def spark_cluster(folder: Path, under: Sequence[str] = ()) -> Iterator[str]:
+    """A standalone master and one worker with a core; `under` is a command before the worker's.
 
-    work = tempfile.mkdtemp(prefix="spark-worker-")  # by default it is in pyspark's folder, which may be another user's
+    The worker writes to the folder: else it would to Spark's own, which not every user may.
+    """
+    import pyspark
 
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
     env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java()}
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:
-        worker = (*under, spark_class, f"{deploy}.worker.Worker", *loopback, "--cores", "1", "--memory", "1g", "--work-dir", work, master)
+        options = (*loopback, "--cores", "1", "--memory", "1g", "--work-dir", str(folder / "work"))
+        worker = (*under, spark_class, f"{deploy}.worker.Worker", *options, master)
         with running(*worker, env=env, until=r"Successfully (registered) with master"):
             yield master
-    shutil.rmtree(work)
 
 
 def python_without_backends(folder: Path) -> str:
@@ -329,7 +331,7 @@ def python_without_backends(folder: Path) -> str:
 
 
 def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: Path) -> None:
-    with {"dask": dask_cluster, "spark": spark_cluster}[backend]() as address:
+    with {"dask": dask_cluster, "spark": spark_cluster}[backend](tmp_path) as address:
         arguments = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", "--components", "3")
         environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
         ended = cli(*arguments, "--json", **environment)
@@ -350,7 +352,7 @@ def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: 
 def test_nodes_without_bfloat16(backend: str, images: Path, tmp_path: Path) -> None:
     """This machine's processor is not asked: it computes nothing."""
     environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
-    with {"dask": dask_cluster, "spark": spark_cluster}[backend](without_bfloat16(tmp_path)) as address:
+    with {"dask": dask_cluster, "spark": spark_cluster}[backend](tmp_path, without_bfloat16(tmp_path)) as address:
         job = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", "--engine", "openvino", *FAST)
         ended = cli(*job, "--precision", "bfloat16", **environment)
         assert ended.returncode == 1, ended.stderr
