@@ -272,7 +272,7 @@ def running(*command: str, env: dict[str, str] | None = None, until: str) -> Ite
     ) as server:
         try:
             said = ""
-            patience = time.monotonic() + 60
+            patience = time.monotonic() + 150
             assert server.stdout is not None
             while not (found := re.search(until, said)):
                 assert time.monotonic() < patience

@@ -154,7 +154,7 @@ def test_a_run_that_was_ended_is_gone_on_with(backend: str, sent: signal.Signals
     command = [sys.executable, "-m", "fruits", *arguments, "--output", str(tmp_path / "ended")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
         markers = tmp_path / "ended" / "_fruits" / "markers"
-        patience = time.monotonic() + 60
+        patience = time.monotonic() + 150
         while not (markers.exists() and any(markers.glob("*.json"))):
             assert process.poll() is None, "the run ended before the signal was sent"
             assert time.monotonic() < patience
