@@ -51,7 +51,7 @@ cell-%:
 	PYTHON=$(PYTHON_$*) requirements/make_venv.sh .cells/$*
 	.cells/$*/bin/python requirements/install.py requirements/cells/$*.lock
 	.cells/$*/bin/python -m pytest tests/conformance -m short $(ARGS)
-	.cells/$*/bin/python -m fruits --features-only --fresh --output .cells/$*/results --log-level error
+	.cells/$*/bin/python -m fruits --backend spark --features-only --fresh --output .cells/$*/results
 
 # Pages in a real browser: needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver).
 test-browser: dev

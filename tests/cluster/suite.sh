@@ -28,8 +28,8 @@ case "$1" in
         suite "$python" tests/conformance --place s3
         ;;
     some-conformance)
-        suite "$python" tests/conformance/test_{dummies,faults,features,incremental,library,names,page,rejects,results,resume}.py --place hdfs
-        suite "$python" tests/conformance/test_{manifest,names,page,results}.py --place s3
+        suite "$python" tests/conformance/test_{features,names,results,resume}.py --place hdfs
+        suite "$python" tests/conformance/test_{names,results}.py --place s3
         ;;
     *) suite "$python" "$@" ;;
 esac

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.local("the command line opens a session of its own")
 FAST = ("--features-only",)
 
 
-@pytest.mark.short
 def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     ended = cli("--backend", backend, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -60,7 +60,6 @@ def test_a_share_of_the_variance(engine: Engine, images: Path, tmp_path: Path) -
     assert np.allclose(report(tmp_path / "r")["explained_variance"], cumulative[:k], atol=1e-6)
 
 
-@pytest.mark.short
 def test_standardized(engine: Engine, images: Path, tmp_path: Path) -> None:
     engine.run(input=images, output=tmp_path / "r", components=5, standardize=True)
     features = vectors(tmp_path / "r", "features").astype(np.float64)
