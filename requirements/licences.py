@@ -16,7 +16,8 @@ LINE = re.compile(r"    ([a-z0-9.-]+): (.+)")
 
 def packages(lock: str) -> list[str]:
     """The names of all packages of a lock."""
-    return re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", lock, re.MULTILINE)
+    names = re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", lock, re.MULTILINE)
+    return list(dict.fromkeys(names))  # one may have a version for each machine
 
 
 def listed(notice: str) -> dict[str, str]:

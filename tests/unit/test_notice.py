@@ -15,7 +15,7 @@ pytestmark = pytest.mark.local("needs no engine")
 
 
 def test_notice_has_the_licence_of_each_package_of_a_run() -> None:
-    packages = re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", LOCK.read_text(), re.MULTILINE)
+    packages = list(dict.fromkeys(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", LOCK.read_text(), re.MULTILINE)))
     section = (ROOT / "NOTICE").read_text().partition("(requirements/run.lock)")[2]
     listed = dict(re.findall(r"^    ([a-z0-9._-]+): (\S.*)$", section, re.MULTILINE))
     assert len(packages) > 50
