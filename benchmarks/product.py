@@ -16,8 +16,7 @@ from fruits.errors import RunFailed
 from fruits.storage import Folder, normalized
 
 ROOT = Path(__file__).parents[1]
-# Installed from a wheel there is no checkout to keep them in.
-RESULTS = ROOT / "benchmarks" / "results" if (ROOT / "pyproject.toml").is_file() else Path("benchmark-results")
+RESULTS = ROOT / "benchmarks" / "results"
 LAST_LINES = 15
 
 
