@@ -121,7 +121,8 @@ class DaskBackend:
         try:
             cluster = self._local_cluster()
         except RuntimeError as failed:  # distributed's own "Cluster failed to start"
-            raise RunFailed(f"Dask's workers did not start: {failed}", "see what they say with --log-level info") from failed
+            advice = "see what they say with --log-level info"
+            raise RunFailed(f"Dask's workers did not start: {failed}", advice) from failed
         self._stack.enter_context(cluster)
         client: Client = self._stack.enter_context(Client(cluster))
         return client
@@ -242,10 +243,10 @@ class DaskBackend:
 
 
 def _check_main_can_be_imported() -> None:
-    """Raises `BadArgument` where this process runs a script without a guard: each worker imports it as it starts.
+    """Raises `BadArgument` for a script without a guard: each worker imports it as it starts.
 
-    So multiprocessing starts processes. distributed's SubprocessCluster does without, and takes twice as long to start: 5.3 s in
-    place of 2.8 (medians of 3, two workers, 2 cores busy with other work, Intel Xeon, 2026-11-30).
+    That is how multiprocessing starts a process. distributed's SubprocessCluster does not need it, and
+    is not used because it starts more slowly (docs/decisions.md).
     """
     main = sys.modules["__main__"]
     script = getattr(main, "__file__", None)
@@ -257,8 +258,9 @@ def _check_main_can_be_imported() -> None:
         return
     if any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(tree)):
         return
+    guard = 'if __name__ == "__main__":'
     raise BadArgument(
-        f'{script} has no `if __name__ == "__main__":`, and each of Dask\'s workers would run all of it again',
+        f"{script} has no `{guard}`, and each of Dask's workers would run all of it again",
         "put what it does below that line, or pass a session of your own: run(job, session=client)",
     )
 

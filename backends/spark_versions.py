@@ -1,4 +1,4 @@
-"""What differs between the versions of Spark that the backend runs on. Nothing else asks for a version."""
+"""What differs between the versions of Spark that the backend runs on: nothing else asks."""
 
 import re
 import sys
@@ -22,9 +22,9 @@ class SparkVersion:
     """The newest Python that its workers are known to run on."""
 
 
-# Spark 3.5: docs/latest "Spark runs on Java 8/11/17"; its cloudpickle and its pandas API fail on Python 3.12's removed distutils.
+# "Spark runs on Java 8/11/17"; the metadata of pyspark 3.5 name no Python after 3.11.
 SPARK_3_5 = SparkVersion("3.5", java=(11, 17), python=(3, 11))
-# Spark 4: "Spark runs on Java 17/21".
+# "Spark runs on Java 17/21".
 SPARK_4 = SparkVersion("4", java=(17, 21), python=(3, 13))
 
 
@@ -36,7 +36,8 @@ def spark_version(pyspark: str) -> SparkVersion:
     match = re.match(r"(\d+)\.(\d+)", pyspark)
     release = (int(match[1]), int(match[2])) if match else (0, 0)
     if release != (3, 5) and release[0] != 4:
-        raise BadArgument(f"pyspark {pyspark} is installed, and fruits runs on Spark 3.5 and 4", "install one of these")
+        message = f"pyspark {pyspark} is installed, and fruits runs on Spark 3.5 and 4"
+        raise BadArgument(message, "install one of these")
     version = SPARK_4 if release[0] == 4 else SPARK_3_5
     if sys.version_info[:2] > version.python:
         raise BadArgument(
@@ -49,7 +50,7 @@ def spark_version(pyspark: str) -> SparkVersion:
 
 @contextmanager
 def without_pandas_warning() -> Iterator[None]:
-    """PySpark 4 warns of pandas 3 as a whole, three times a run; the backend gives it Series of integers and bytes alone."""
+    """PySpark 4 warns of pandas 3 three times a run; here it only gets Series of integers and bytes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         yield

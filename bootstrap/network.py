@@ -171,11 +171,11 @@ def _lacks_endpoints(account: Account, settings: Settings, vpc: str) -> bool:
     """Whether the VPC has none of what nodes without a way out need. Raises `BadArgument` where it has some: a service takes one a VPC."""
     needed = ["kms", "ssm", "ssmmessages"] if settings.access.way == "ssm" else ["kms"]
     present = _endpoints(account, vpc, *(_service_name(account, service) for service in needed))
-    there = {endpoint["ServiceName"].rpartition(".")[2] for endpoint in present}
-    missing = [service for service in needed if service not in there]
-    if missing and there:
+    with_endpoint = {endpoint["ServiceName"].rpartition(".")[2] for endpoint in present}
+    missing = [service for service in needed if service not in with_endpoint]
+    if missing and with_endpoint:
         raise BadArgument(
-            f"{vpc} has interface endpoints of {', '.join(sorted(there))}, but none of {', '.join(missing)}",
+            f"{vpc} has interface endpoints of {', '.join(sorted(with_endpoint))}, but none of {', '.join(missing)}",
             "add those, open to the nodes, or remove all: the foundation then makes them",
         )
     return bool(missing)

@@ -111,11 +111,11 @@ def check_installed(*programs: str) -> None:
 def forwards(pages: Sequence[Page], socks: int | None = None) -> tuple[list[Forward], int]:
     """For each page a port that is free: its own where it is. And one for the SOCKS proxy. Raises `BadArgument` where `socks` is taken."""
     with ExitStack() as held:  # all at once, so that no two get the same
-        found = [Forward(page, _free(held, page.port)) for page in pages]
+        forwarded = [Forward(page, _free(held, page.port)) for page in pages]
         proxy = _free(held, socks or SOCKS)
         if socks and proxy != socks:
             raise BadArgument(f"--socks {socks}: the port is taken on this machine", f"leave it out, or give another such as {proxy}")
-        return found, proxy
+        return forwarded, proxy
 
 
 def _free(held: ExitStack, wanted: int) -> int:

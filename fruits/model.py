@@ -67,8 +67,8 @@ def needs(engine: Engine) -> EngineNeeds:
 
 def check_installed(engine: Engine) -> None:
     """Raises `MissingPackage` where the engine's package is not installed; imports nothing."""
-    of = needs(engine)
-    check_packages(f"the engine {engine}", Needs(of.extra, (of.module,)))
+    runtime = needs(engine)
+    check_packages(f"the engine {engine}", Needs(runtime.extra, (runtime.module,)))
 
 
 def check_processor(precision: Precision) -> None:

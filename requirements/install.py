@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from licences import packages
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 RECORD = Path(sys.prefix, "installed.json")
@@ -51,11 +53,6 @@ def python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def packages(lock: Path) -> set[str]:
-    """The names in a lock, of which some are for another machine."""
-    return set(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[.*\])?==", lock.read_text(), re.MULTILINE))
-
-
 def digest(lock: Path) -> str:
     """Of all that an installation of it depends on."""
     files = (HERE / "build.lock", lock, ROOT / "pyproject.toml")
@@ -72,7 +69,7 @@ def installed() -> str:
 
 def install(lock: Path) -> None:
     """Exits with pip's words where it fails, and before it where the disk is too small."""
-    count = len(packages(lock))
+    count = len(packages(lock.read_text()))
     effort = ""
     if lock.name in SIZES:
         download, disk = SIZES[lock.name]

@@ -317,8 +317,8 @@ SPARK_8 = {"release": "emr-spark-8.1.0"}
 
 def service_endpoints(account: Account) -> list[Any]:
     of_emr = {"Name": "service-name", "Values": [SERVICE]}
-    found = account.ec2.describe_vpc_endpoints(Filters=[of_emr])["VpcEndpoints"]
-    return [one for one in found if one["State"] != "deleted"]
+    endpoints = account.ec2.describe_vpc_endpoints(Filters=[of_emr])["VpcEndpoints"]
+    return [endpoint for endpoint in endpoints if endpoint["State"] != "deleted"]
 
 
 def groups_let_in(account: Account, group: str, port: int) -> set[str]:
@@ -350,8 +350,8 @@ def test_spark_4_in_a_private_subnet_has_an_endpoint_to_emr(account: Account, to
 def test_a_nat_is_no_way_to_emr_itself(account: Account, told: list[str]) -> None:
     subnet, _ = private_subnet(account, nat=True)
     deploy(account, settings(network={"private": True, "subnet": subnet}, **SPARK_8), told)
-    found = parameters_of(account)
-    assert (found["InterfaceEndpoints"], found["ServiceEndpoint"]) == ("no", "yes")
+    parameters = parameters_of(account)
+    assert (parameters["InterfaceEndpoints"], parameters["ServiceEndpoint"]) == ("no", "yes")
 
 
 def test_an_endpoint_to_emr_that_is_there_is_used(account: Account) -> None:

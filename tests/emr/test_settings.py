@@ -36,8 +36,8 @@ def test_the_applications_follow_the_release_where_none_are_given(elsewhere: Pat
 
 
 def test_applications_of_another_release_are_refused_with_what_to_do(elsewhere: Path) -> None:
-    own = 'applications = ["Hadoop", "Spark", "JupyterHub"]\n'
-    (elsewhere / "cluster.toml").write_text(own)
+    users_file = 'applications = ["Hadoop", "Spark", "JupyterHub"]\n'
+    (elsewhere / "cluster.toml").write_text(users_file)
     with pytest.raises(BadArgument) as refused:
         read_settings(None, None, {"release": "emr-spark-8.1.0"})
     assert "emr-spark-8.1.0 has no Hadoop and no JupyterHub" in refused.value.message

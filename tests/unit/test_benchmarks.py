@@ -240,5 +240,5 @@ from benchmarks.machine import machine
 print(machine()["packages"])
 """
     command = [sys.executable, "-c", script]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "'pyspark': None" in told.stdout
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "'pyspark': None" in ended.stdout
