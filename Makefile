@@ -1,14 +1,16 @@
 # `make run`: the main job on the bundled sample. `make test`: all tests that need no Hadoop and no browser, but for `make test-slow`: those that take minutes.
 # `make test-cluster`: the others, on a real YARN.
 # All set up what they need, in .venv and .cluster.
-# PYTHON is a version (3.12) or a path; without it requirements/find_python.sh finds one. SPARK is 3.5 or 4, ENGINE litert, keras or openvino.
+# PYTHON is a version (3.12) or a path; without it requirements/find_python.sh finds one.
+# SPARK is 3.5 or 4, ENGINE is litert, keras or openvino.
 PYTHON ?=
 SPARK ?=
 VENV ?= .venv
 BACKEND ?= dask
 ENGINE ?= litert
 ARGS ?=
-INSTALL = PYTHON='$(PYTHON)' requirements/make_venv.sh $(VENV) && $(VENV)/bin/python requirements/install.py $(addprefix --spark ,$(SPARK))
+INSTALL = PYTHON='$(PYTHON)' requirements/make_venv.sh $(VENV) && \
+	$(VENV)/bin/python requirements/install.py $(addprefix --spark ,$(SPARK))
 # Environments of their own, for Python 3.11 alone.
 MAKE_311 = PYTHON=3.11 requirements/make_venv.sh
 PIP := -m pip --quiet --disable-pip-version-check
@@ -36,8 +38,8 @@ dev:
 test: dev
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
-# The short form of the conformance suite on each supported set of Python, Spark and packages, and whether all of them
-# give the same features. CELLS="newest" for one of them.
+# The short form of the conformance suite on each supported set of Python, Spark and packages, and
+# whether all of them give the same features. CELLS="newest" for one of them.
 CELLS := oldest spark41 newest
 test-cells: $(CELLS:%=cell-%) test-cells-compare
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fruits.errors import BadArgument
 
-# What Spark's launcher takes for the JAVA_HOME; says itself why.
+# Holds a bin/java that Spark's launcher runs; its comment says why.
 JAVA_HOME = Path(__file__).with_name("java_home")
 
 
