@@ -35,6 +35,8 @@ dev:
 	@$(INSTALL) dev
 
 # Three at a time: most of a run's time is the start of an engine, which leaves the processor idle.
+# One thread of BLAS in each: threads that wait for each other on busy cores took three times as long.
+test test-browser test-slow test-cluster test-cluster-ci cell-%: export OMP_NUM_THREADS = 1
 test: dev
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 

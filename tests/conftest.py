@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from PIL import Image
+from typed import Type, command_line
 
 from fruits import Job, pipeline, run
 from fruits.backend import REGISTRY, Entry
@@ -252,6 +253,13 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def typed() -> Iterator[Type]:
+    """The command line, for what starts no engine."""
+    with command_line() as answering:
+        yield answering
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """14 photos in 7 folders, copied so that a test may change them."""
@@ -303,9 +311,11 @@ def without_bfloat16(folder: Path) -> tuple[str, ...]:
     return ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /proc/cpuinfo && exec "$@"', str(fake))
 
 
-def asked(*arguments: Any) -> Result:
+def asked(*arguments: Any) -> subprocess.CompletedProcess[str]:
     """What `python -m fruits` answers, in this process: for what needs no start of its own."""
-    return CliRunner().invoke(main, list(map(str, arguments)))
+    command = list(map(str, arguments))
+    answer = CliRunner().invoke(main, command)
+    return subprocess.CompletedProcess(command, answer.exit_code, answer.stdout, answer.stderr)
 
 
 def table(results: Path, part: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typed import Type
 
 from conftest import ROOT, SAMPLE, WITHOUT_OVERRIDE, cli, report, spark_java, table, without_bfloat16
 
@@ -152,14 +153,14 @@ REFUSED = {
 
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_arguments_are_refused_before_anything_starts(backend: str, tmp_path: Path, case: str) -> None:
+def test_bad_arguments_are_refused_before_anything_starts(typed: Type, backend: str, tmp_path: Path, case: str) -> None:
     arguments, words = REFUSED[case]
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.doc").touch()
     before = sorted(tmp_path.rglob("*"))
-    ended = cli("--backend", backend, *arguments, cwd=tmp_path)
+    ended = typed("--backend", backend, *arguments, cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
     told = re.sub(r"[│\s]+", " ", ended.stderr)  # the box that usage errors stand in breaks lines
     assert words in told
@@ -168,8 +169,8 @@ def test_bad_arguments_are_refused_before_anything_starts(backend: str, tmp_path
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_unknown_backend(tmp_path: Path) -> None:
-    ended = cli("--backend", "ray", cwd=tmp_path)
+def test_an_unknown_backend(typed: Type, tmp_path: Path) -> None:
+    ended = typed("--backend", "ray", cwd=tmp_path)
     assert ended.returncode == 2
     assert "'dask', 'spark'" in ended.stderr
     assert not list(tmp_path.iterdir())

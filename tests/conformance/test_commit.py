@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Engine, cli, expected_features, rejected, table, vectors
+from conftest import Engine, asked, expected_features, rejected, table, vectors
 from fruits import featurize
 
 
@@ -25,4 +25,4 @@ def test_a_chunk_that_takes_long_is_committed_in_parts(
     assert np.array_equal(vectors(tmp_path / "r", "features"), expected_features(list(map(str, photos))))
     assert len(rejected(tmp_path / "r")) == 1
     assert (done.images.found, done.images.featurized) == (15, 14)
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SAMPLE, Engine, cli, rejected, report, table, vectors
+from conftest import SAMPLE, Engine, asked, cli, rejected, report, table, vectors
 
 OTHERS = sorted((SAMPLE / "Tomato 1").iterdir())
 
@@ -70,7 +70,7 @@ def test_a_chunk_keeps_the_rows_that_are_right(engine: Engine, images: Path, tmp
         assert str(new) in table(tmp_path / "r", part)["path"].tolist()
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
     assert len(rejected(tmp_path / "r")) == 0
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 @pytest.mark.local("files that keep their version with other content")
@@ -88,7 +88,7 @@ def test_what_a_killed_run_left_beside_what_it_replaces(engine: Engine, images: 
     assert (done.images.found, done.images.reused, done.images.to_do) == (14, 14, {})
     assert len(others) == 12
     assert np.array_equal(vectors(tmp_path / "r", "features"), expected)
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 @pytest.mark.local("files that keep their version with other content")
@@ -120,7 +120,7 @@ def test_rejected_images_are_done_again_on_demand(engine: Engine, images: Path, 
             shutil.copy(SAMPLE / photo.relative_to(images), photo)
     engine.run(input=images, output=tmp_path / "fresh", features_only=True)
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 @pytest.mark.local("the command line opens a session of its own")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from conftest import Engine, cli
+from conftest import Engine, asked, cli
 from fruits.errors import OutputInUse, RunFailed
 from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
@@ -40,7 +40,7 @@ def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_pat
         first.send_signal(signal.SIGCONT)
         _, said = first.communicate(timeout=120)
     assert first.returncode == 0, said
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
     assert not list((tmp_path / "r" / "_fruits").glob("lease*"))
 
 

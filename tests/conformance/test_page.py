@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SAMPLE, Engine, cli, report
+from conftest import SAMPLE, Engine, asked, cli, report
 from fruits.page.make import write_again
 from leases import holder, told
 
@@ -35,23 +35,23 @@ def test_results_of_an_earlier_version_get_theirs(inprocess: object, images: Pat
         content[name] = [one for one in content[name] if one["name"] not in ("report.html", "page")]
     (results / "report.json").write_text(json.dumps(content))
     assert engine.prepare(input=images, output=results, components=3).complete is not None
-    assert cli("validate", results).returncode == 0
-    ended = cli("report", results)
+    assert asked("validate", results).returncode == 0
+    ended = asked("report", results)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"{results}/report.html: 0.")
     assert (results / "report.html").read_bytes() == page
-    assert cli("validate", results).returncode == 0
+    assert asked("validate", results).returncode == 0
     assert engine.prepare(input=images, output=results, components=3).complete is not None
     assert not list((results / "_fruits").glob("lease*"))
     (results / "report.html").write_bytes(page[:-1])
-    assert "report.html: missing, or not what was written" in cli("validate", results).stderr
+    assert "report.html: missing, or not what was written" in asked("validate", results).stderr
 
 
 @pytest.mark.local("alters a local folder")
 def test_images_that_are_gone_leave_thumbnails_out(inprocess: object, images: Path, tmp_path: Path) -> None:
     Engine("inprocess", inprocess).run(input=images, output=tmp_path / "r", components=3)
     shutil.rmtree(images)
-    assert cli("report", tmp_path / "r").returncode == 0
+    assert asked("report", tmp_path / "r").returncode == 0
     html = (tmp_path / "r" / "report.html").read_text()
     assert "14 thumbnails left out: no file of the input can be read" in html
     assert "data:image/jpeg" not in html
@@ -59,7 +59,7 @@ def test_images_that_are_gone_leave_thumbnails_out(inprocess: object, images: Pa
 
 @pytest.mark.local("needs no engine")
 def test_it_is_refused_where_there_are_no_results_and_while_a_run_has_them(inprocess: object, images: Path, tmp_path: Path) -> None:
-    ended = cli("report", tmp_path)
+    ended = asked("report", tmp_path)
     assert ended.returncode == 2
     assert "has no report.json" in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
@@ -67,7 +67,7 @@ def test_it_is_refused_where_there_are_no_results_and_while_a_run_has_them(inpro
     before = (tmp_path / "r" / "report.html").stat().st_mtime_ns
     with holder(str(tmp_path / "r")) as other:
         assert told(other) == "held\n"
-        ended = cli("report", tmp_path / "r")
+        ended = asked("report", tmp_path / "r")
     assert ended.returncode == 2
     assert "is in use by a run of" in ended.stderr
     assert (tmp_path / "r" / "report.html").stat().st_mtime_ns == before
@@ -90,13 +90,13 @@ def test_a_run_whose_page_cannot_be_written_ends_well(inprocess: object, images:
     assert note in report(results)["notes"]
     assert done.images.featurized == 15
     assert "report.html" not in {file["name"] for file in report(results)["files"]}
-    assert cli("validate", results).returncode == 0
-    refused = cli("report", results)
+    assert asked("validate", results).returncode == 0
+    refused = asked("report", results)
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
     assert "cannot be written: Is a directory" in refused.stderr
     (results / "report.html").rmdir()
-    assert cli("report", results).returncode == 0
-    assert cli("validate", results).returncode == 0
+    assert asked("report", results).returncode == 0
+    assert asked("validate", results).returncode == 0
 
 
 @pytest.mark.local("alters a local folder")

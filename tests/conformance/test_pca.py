@@ -10,7 +10,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from conftest import SAMPLE, Engine, cli, report, table, vectors
+from conftest import SAMPLE, Engine, asked, report, table, vectors
 from fruits.errors import BadArgument, RunFailed
 
 
@@ -190,7 +190,7 @@ def test_the_projection_of_the_first_run_is_kept(engine: Engine, images: Path, t
     assert done.captured is not None
     assert (done.captured.images, done.captured.new) == (3, True)
     assert abs(done.captured.share - captured(vectors(tmp_path / "r", "features")[new], fitted)) < 1e-9
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
     assert engine.run(**job) == done  # nothing to do
     refitted = engine.run(input=images, output=tmp_path / "r", components=6, pca="moments")
     assert refitted.captured is None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Engine, cli, report
+from conftest import Engine, asked, cli, report
 
 pytestmark = pytest.mark.local("reads a folder, whoever wrote it")
 
@@ -67,7 +67,7 @@ def test_a_projection_with_a_pickle_is_refused(results: Path, made: Path, tmp_pa
     assert "is no projection" in ended.stderr
     assert "Traceback" not in ended.stderr
     signed(results, "projection.npz")
-    ended = cli("validate", results)
+    ended = asked("validate", results)
     assert ended.returncode in (1, 2)
     assert "is no projection" in ended.stderr
     assert not made.exists()
@@ -80,7 +80,7 @@ def test_a_file_that_is_a_pickle(results: Path, made: Path, tmp_path: Path) -> N
     assert (ended.returncode, made.exists()) == (2, False)
     for name in ("report.json", "_fruits/run.json"):
         (results / name).write_bytes(pickle.dumps(Payload(made)))
-    assert cli("validate", results).returncode == 2
+    assert asked("validate", results).returncode == 2
     assert cli("--input", results.parent / "images", "--output", results).returncode == 2
     assert not made.exists()
 
@@ -96,5 +96,5 @@ def test_parquet_with_a_pickled_type(results: Path, made: Path) -> None:
     assert b"arrow.py_extension_type" in stored  # the type is there, in the schema that Arrow looks for
     assert made.name.encode() in stored
     signed(results, f"features/{file.name}")
-    cli("validate", results)
+    asked("validate", results)
     assert not made.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Engine, cli, report, vectors, without_bfloat16
+from conftest import Engine, asked, cli, report, vectors, without_bfloat16
 from fruits.errors import BadArgument, OutputInUse
 
 HAS_BFLOAT16 = re.search(r"^flags\b.*\b(avx512_bf16|amx_bf16)\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -40,7 +40,7 @@ def test_features_in_bfloat16(engine: Engine, images: Path, tmp_path: Path) -> N
     with pytest.raises(BadArgument, match="another precision: 'float32', not 'bfloat16'"):
         engine.run(input=images, output=tmp_path / "r", projection=tmp_path / "float32" / "projection.npz", **BFLOAT16)
     assert not (tmp_path / "r").exists()
-    assert cli("validate", tmp_path / "bfloat16").returncode == 0
+    assert asked("validate", tmp_path / "bfloat16").returncode == 0
 
 
 @pytest.mark.local("the command line opens a session of its own")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import DATA, WITHOUT_OVERRIDE, Engine, cli, rejected, report, table
+from conftest import DATA, WITHOUT_OVERRIDE, Engine, asked, cli, rejected, report, table
 from fruits.errors import RunFailed
 
 
@@ -173,24 +173,24 @@ def test_the_list_of_rejected_images(engine: Engine, hostile: tuple[Path, dict[s
     job = {"input": images, "output": tmp_path / "r", "max_file_bytes": 100_000, "features_only": True, "chunk_size": 5}
     with pytest.raises(RunFailed, match="more than --max-rejected"):
         engine.run(**job, max_rejected=0.1)
-    unfinished = json.loads(cli("rejected", tmp_path / "r", "--json").stdout)
+    unfinished = json.loads(asked("rejected", tmp_path / "r", "--json").stdout)
     engine.run(**job)
-    listed = json.loads(cli("rejected", tmp_path / "r", "--json").stdout)
+    listed = json.loads(asked("rejected", tmp_path / "r", "--json").stdout)
     assert listed == unfinished
     assert {row["path"].rpartition("/")[2]: row["reason"] for row in listed if "bad ones" in row["path"]} == expected
     assert [(row["reason"], row["path"]) for row in listed] == sorted((row["reason"], row["path"]) for row in listed)
     assert set(listed[0]) == {"path", "label", "reason", "detail"}
-    shown = cli("rejected", tmp_path / "r").stdout
+    shown = asked("rejected", tmp_path / "r").stdout
     assert f"{tmp_path / 'r'}: {len(expected) + 13} images rejected" in shown
     assert "\nempty: 14\n" in shown
     assert "  and 4 more: --paths or --json has all" in shown
     assert "\x1b" not in shown
     assert "--retry-rejected" in shown
-    paths = cli("rejected", tmp_path / "r", "--reason", "too-many-pixels", "--reason", "too-large", "--paths").stdout.splitlines()
+    paths = asked("rejected", tmp_path / "r", "--reason", "too-many-pixels", "--reason", "too-large", "--paths").stdout.splitlines()
     assert [path.rpartition("/")[2] for path in paths] == ["large.jpg", "bomb.jpg", "line.jpg"]
-    unknown = cli("rejected", tmp_path / "r", "--reason", "ugly")
+    unknown = asked("rejected", tmp_path / "r", "--reason", "ugly")
     assert (unknown.returncode, "the reasons are: empty, too-large" in unknown.stderr) == (2, True)
-    nothing = cli("rejected", images)
+    nothing = asked("rejected", images)
     assert (nothing.returncode, "no run has got anywhere there" in nothing.stderr) == (2, True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Engine, cli, report, table
+from conftest import Engine, asked, report, table
 
 STAGES = ["start", "list", "featurize", "fit", "project", "export", "page"]
 
@@ -54,7 +54,7 @@ def test_features_only(engine: Engine, images: Path, tmp_path: Path) -> None:
     assert [stage["name"] for stage in report(tmp_path / "r")["stages"]] == ["start", "list", "featurize", "export", "page"]
     visible = {path.name for path in (tmp_path / "r").iterdir() if not path.name.startswith("_")}
     assert visible == {"features", "rejected.parquet", "report.html", "report.json"}
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 def signed(results: Path, name: str) -> None:
@@ -151,7 +151,7 @@ ALTERATIONS = {
 @pytest.mark.local("validate reads a folder, whoever wrote it")
 def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: object) -> None:
     Engine("inprocess", inprocess).run(input=images, output=tmp_path / "r", components=3, chunk_size=7)
-    ended = cli("validate", tmp_path / "r")
+    ended = asked("validate", tmp_path / "r")
     assert (ended.returncode, ended.stdout) == (0, f"{tmp_path / 'r'}: valid\n")
     import shutil
 
@@ -159,7 +159,7 @@ def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: ob
         copy = tmp_path / "altered"
         shutil.copytree(tmp_path / "r", copy)
         alter(copy)
-        ended = cli("validate", copy)
+        ended = asked("validate", copy)
         assert ended.returncode == 1, words
         assert words in ended.stderr
         assert "Traceback" not in ended.stderr
@@ -168,18 +168,18 @@ def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: ob
 
 @pytest.mark.local("needs no engine")
 def test_validate_of_what_is_no_result(tmp_path: Path) -> None:
-    ended = cli("validate", tmp_path)
+    ended = asked("validate", tmp_path)
     assert ended.returncode == 2
     assert "has no report.json" in ended.stderr
     (tmp_path / "report.json").write_text("{}")
-    assert cli("validate", tmp_path).returncode == 2
+    assert asked("validate", tmp_path).returncode == 2
 
 
 def test_every_engine_writes_what_validate_accepts(engine: Engine, images: Path, tmp_path: Path) -> None:
     (images / "empty.jpg").touch()
     for number, job in enumerate(({"pca": "native"}, {"standardize": True}, {"uncentred": True}, {"components": 0.9})):
         engine.run(input=images, output=tmp_path / str(number), **{"components": 3, "pca": "moments", **job})
-        ended = cli("validate", tmp_path / str(number), "--json")
+        ended = asked("validate", tmp_path / str(number), "--json")
         assert (ended.returncode, json.loads(ended.stdout)) == (0, [])
     assert len(table(tmp_path / "0", "pca")) == 14
 

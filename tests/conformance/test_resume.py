@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SAMPLE, Engine, cli, expected_features, rejected, report, table, vectors
+from conftest import SAMPLE, Engine, asked, cli, expected_features, rejected, report, table, vectors
 from fruits.errors import OutputInUse
 
 
@@ -60,7 +60,7 @@ def test_other_features_are_refused_with_what_differs(engine: Engine, images: Pa
         assert {path: path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()} == before
     done = engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", patterns=("*.jpg",), fresh=True)
     assert done.images.reused == 0
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 def test_a_folder_of_other_files_is_refused(engine: Engine, images: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
         assert table(tmp_path / "r", part)["path"].tolist() == list(map(engine.url, photos[1:]))
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
     assert len(rejected(tmp_path / "r")) == 0
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
     listed = {file["name"] for file in report(tmp_path / "r")["files"]}
     for part in ("features", "pca"):
         assert {f"{part}/{path.name}" for path in (tmp_path / "r" / part).iterdir()} <= listed
@@ -144,7 +144,7 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
     assert done.images.to_do == {"new" if damage in ("marker", "draft") else "results damaged": 7}
     assert np.array_equal(vectors(tmp_path / "r", "features"), undisturbed)
     assert not list((tmp_path / "r").rglob("*.tmp"))
-    assert cli("validate", tmp_path / "r").returncode == 0
+    assert asked("validate", tmp_path / "r").returncode == 0
 
 
 @pytest.mark.local("a driver of its own, which opens a session of its own")

@@ -40,7 +40,7 @@ def split(inprocess: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def answers(results: Path, photos: list[Path] | list[str], *options: str) -> list[dict[str, Any]]:
     answered = asked("identify", results, *map(str, photos), "--json", *options)
-    assert answered.exit_code == 0, answered.stderr
+    assert answered.returncode == 0, answered.stderr
     return list(json.loads(answered.stdout))
 
 
@@ -106,7 +106,7 @@ def test_a_photo_that_cannot_be_read_is_a_row_and_an_exit_code(sample_results: P
     answered = asked(
         "identify", sample_results, "nowhere.jpg", tmp_path / "[bold]x", DATA / "awkward" / "truncated_jpeg.jpg", tmp_path / "<i>"
     )
-    assert answered.exit_code == 1
+    assert answered.returncode == 1
     for words in (
         "(not-found)",
         "there is no such file",

@@ -85,7 +85,7 @@ def test_results_that_cannot_be_looked_at(case: str, whole: Path, here: Path) ->
     for command, arguments in (OF_PROJECTION if "projection" in case else COMMANDS).items():
         before = listed(results)
         ended = asked(command, "results", *arguments)
-        assert ended.exit_code == 2, ended.stdout
+        assert ended.returncode == 2, ended.stdout
         assert listed(results) == before
         what, do = ended.stderr.splitlines()
         assert words.format(results=results) in what
@@ -97,7 +97,7 @@ def test_results_that_cannot_be_looked_at(case: str, whole: Path, here: Path) ->
 def test_a_page_on_results_where_nobody_may_write_is_refused(whole: Path, here: Path) -> None:
     """And a copy without `_fruits/` has no empty one afterwards."""
     shutil.copytree(whole / "r", here / "results", ignore=shutil.ignore_patterns("_fruits"))
-    assert asked("report", "results").exit_code == 0
+    assert asked("report", "results").returncode == 0
     assert not (here / "results" / "_fruits").exists()
     before = listed(here / "results")
     for path in (here / "results", *(here / "results").rglob("*")):
@@ -114,7 +114,7 @@ def test_a_page_on_results_where_nobody_may_write_is_refused(whole: Path, here: 
 @pytest.mark.parametrize("command", OF_PROJECTION)
 def test_features_alone_are_refused_with_what_to_do(command: str, whole: Path, here: Path) -> None:
     ended = asked(command, whole / "features", *COMMANDS[command])
-    assert ended.exit_code == 2
+    assert ended.returncode == 2
     assert "holds features only" in ended.stderr
     assert "run the same command without --features-only: the features are reused" in ended.stderr
     assert not list(here.iterdir())
@@ -143,7 +143,7 @@ def test_bad_arguments_are_refused(arguments: list[str], words: str, here: Path)
     (here / "folder.tflite").mkdir()
     (here / "photo.jpg").write_text("a photo")
     ended = asked(*arguments)
-    assert ended.exit_code == 2, ended.stdout
+    assert ended.returncode == 2, ended.stdout
     assert words in re.sub(r"[│\s]+", " ", ended.stderr)
     assert sorted(path.name for path in here.iterdir()) == ["file", "folder.tflite", "photo.jpg"]
     assert (here / "photo.jpg").read_text() == "a photo"

@@ -26,7 +26,7 @@ def projected(results: Path, photo: Path) -> np.ndarray:
 
 def test_the_nearest_to_a_photo_from_elsewhere_are_those_of_scikit_learn(sample_results: Path) -> None:
     answered = asked("similar", sample_results, STRANGER, "--count", "40", "--json")
-    assert answered.exit_code == 0, answered.stderr
+    assert answered.returncode == 0, answered.stderr
     found, rows = json.loads(answered.stdout), table(sample_results, "pca")
     exact = NearestNeighbors(n_neighbors=40, algorithm="brute").fit(vectors(sample_results, "pca").astype(float))
     distances, indices = exact.kneighbors(projected(sample_results, STRANGER))
@@ -83,7 +83,7 @@ def test_names_of_markup_are_text_in_the_terminal_and_on_the_page(tmp_path: Path
             shutil.copy(photo, folder)
     Engine("inprocess", inprocess).run(input=tmp_path / "images", output=tmp_path / "r", components=3)
     answered = asked("similar", tmp_path / "r", STRANGER, "--page", tmp_path / "page.html")
-    assert answered.exit_code == 0, answered.stderr
+    assert answered.returncode == 0, answered.stderr
     for label in (*labels[:3], r"\x1b[31mred"):
         assert label in answered.stdout
     assert "\x1b" not in answered.stdout
@@ -98,7 +98,7 @@ def test_a_picture_that_cannot_be_read_is_said_on_the_page(images: Path, tmp_pat
     gone, *others = sorted(images.glob("*/*.jpg"))
     gone.unlink()
     answered = asked("similar", tmp_path / "r", others[0], "--count", "20", "--page", tmp_path / "page.html")
-    assert answered.exit_code == 0, answered.stderr
+    assert answered.returncode == 0, answered.stderr
     text = (tmp_path / "page.html").read_text()
     assert "1 of the pictures cannot be read here" in text
     assert "not-found: there is no such file" in text
@@ -141,7 +141,7 @@ def test_an_image_that_a_run_would_reject_is_refused_with_its_reason(
 ) -> None:
     monkeypatch.chdir(limited)
     answered = asked("similar", "r", image)
-    assert answered.exit_code == 2, answered.stdout
+    assert answered.returncode == 2, answered.stdout
     assert words in answered.stderr
     assert re.search(r"^       \w", answered.stderr, re.MULTILINE)  # what to do
 

@@ -1,0 +1,42 @@
+"""Commands that start no engine, all in one process of their own: half of what each would take alone is the start of Python."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+
+# Answers go to what was its standard output: what else is written there would be taken for one.
+SERVER = """
+import json, os, sys
+from click.testing import CliRunner
+from fruits.cli import main
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+for line in sys.stdin:
+    folder, arguments = json.loads(line)
+    os.chdir(folder)
+    answer = CliRunner().invoke(main, arguments)
+    print(json.dumps([answer.exit_code, answer.stdout, answer.stderr]), file=answers, flush=True)
+"""
+
+Type = Callable[..., CompletedProcess[str]]
+
+
+@contextmanager
+def command_line() -> Iterator[Type]:
+    """`typed("--backend", "dask", cwd=folder)` is what `python -m fruits --backend dask` does in that folder."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        requests, answers = server.stdin, server.stdout
+        assert requests
+        assert answers
+
+        def typed(*arguments: object, cwd: Path) -> CompletedProcess[str]:
+            command = list(map(str, arguments))
+            print(json.dumps([str(cwd), command]), file=requests, flush=True)
+            return CompletedProcess(command, *json.loads(answers.readline()))
+
+        yield typed
+        requests.close()
