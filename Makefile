@@ -61,7 +61,7 @@ cell-%:
 test-browser: dev
 	$(VENV)/bin/python -m pytest tests/browser $(ARGS)
 
-# 20 kills in succession on each engine, and the whole environment of a node installed. ARGS="-k dask" for one of the engines.
+# 20 kills in succession on each engine, the whole environment of a node installed, 21,000 mutants of pictures. ARGS="-k dask" for one of the engines.
 test-slow: dev
 	$(VENV)/bin/python -m pytest -s tests/slow $(ARGS)
 

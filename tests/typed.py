@@ -16,9 +16,9 @@ from fruits.cli import main
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 for line in sys.stdin:
-    folder, arguments = json.loads(line)
+    folder, arguments, environment = json.loads(line)
     os.chdir(folder)
-    answer = CliRunner().invoke(main, arguments)
+    answer = CliRunner(env=environment).invoke(main, arguments)
     print(json.dumps([answer.exit_code, answer.stdout, answer.stderr]), file=answers, flush=True)
 """
 
@@ -33,9 +33,9 @@ def command_line() -> Iterator[Type]:
         assert requests
         assert answers
 
-        def typed(*arguments: object, cwd: Path) -> CompletedProcess[str]:
+        def typed(*arguments: object, cwd: Path | str = "/", **environment: str) -> CompletedProcess[str]:
             command = list(map(str, arguments))
-            print(json.dumps([str(cwd), command]), file=requests, flush=True)
+            print(json.dumps([str(cwd), command, environment]), file=requests, flush=True)
             return CompletedProcess(command, *json.loads(answers.readline()))
 
         yield typed

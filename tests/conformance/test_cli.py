@@ -32,6 +32,9 @@ def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     assert "components 200, which explain 97.92" in summary
     for stage in ("start", "list", "featurize", "fit", "project", "export", "page"):
         assert re.search(rf"^{stage} \d+\.\d", summary, re.MULTILINE)
+    # There is no terminal: lines in place of a bar.
+    assert re.search(r"featurize: \d+ of 335 images, \d+ images/s, 0 rejected, \d+ s left", ended.stderr)
+    assert "\x1b" not in ended.stderr + ended.stdout
     assert "Traceback" not in ended.stderr
     assert "WARN" not in ended.stderr
     names = {path.name for path in (tmp_path / "results").iterdir()}
@@ -44,47 +47,37 @@ def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     assert f"nothing to do: {backend} completed" in again.stdout
 
 
-def test_progress_lines_without_a_terminal(backend: str, tmp_path: Path) -> None:
-    ended = cli("--backend", backend, *FAST, "--output", tmp_path / "r")
-    assert re.search(r"featurize: \d+ of 335 images, \d+ images/s, 0 rejected, \d+ s left", ended.stderr)
-    assert "\x1b" not in ended.stderr
-    assert "\x1b" not in ended.stdout
-
-
-def test_progress_bar_on_a_terminal(backend: str, tmp_path: Path) -> None:
+def test_progress_bar_on_a_terminal(backend: str, images: Path, tmp_path: Path) -> None:
     """Under a real pseudo terminal, of `script`."""
-    command = f"{sys.executable} -m fruits --backend {backend} --features-only --output {tmp_path / 'r'}"
+    command = f"{sys.executable} -m fruits --backend {backend} --features-only --input {images} --output {tmp_path / 'r'}"
     shown = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, timeout=120, check=True).stdout
     assert "\x1b[" in shown
     assert "images/s" in shown
-    assert "335/335" in shown
+    assert "14/14" in shown
 
 
-def test_json_and_dry_run(backend: str, images: Path, tmp_path: Path) -> None:
+def test_json_dry_run_and_raw_configuration(typed: Type, backend: str, images: Path, tmp_path: Path) -> None:
+    key, value = {"dask": ("distributed.worker.memory.target", "0.5"), "spark": ("spark.ui.enabled", "false")}[backend]
     arguments = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--workers", "2", "--chunk-size", "4", *FAST)
-    planned = cli(*arguments, "--dry-run", "--json")
+    arguments += ("--set", f"{key}={value}")
+    planned = typed(*arguments, "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr
     plan = json.loads(planned.stdout)
     assert (plan["images"], plan["chunks"], plan["backend"]["workers"], plan["to_featurize"]) == (14, 4, 2, 14)
     assert plan["bytes"] == sum(path.stat().st_size for path in images.glob("*/*.jpg"))
     assert plan["backend"]["configuration"]
     assert not (tmp_path / "r").exists()
-    readable = cli(*arguments, "--dry-run")
+    readable = typed(*arguments, "--dry-run")
     assert "14 (" in readable.stdout
     assert readable.returncode == 0
     done = cli(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == report(tmp_path / "r")
-    assert json.loads(cli(*arguments, "--dry-run", "--json").stdout)["nothing_to_do"] is True
-
-
-def test_raw_configuration(backend: str, images: Path, tmp_path: Path) -> None:
-    key, value = {"dask": ("distributed.worker.memory.target", "0.5"), "spark": ("spark.ui.enabled", "false")}[backend]
-    ended = cli("--backend", backend, "--input", images, "--output", tmp_path / "r", "--set", f"{key}={value}", *FAST, "--json")
-    assert ended.returncode == 0, ended.stderr
-    configuration = json.loads(ended.stdout)["backend"]["configuration"]
-    assert str(configuration[key]) == value
+    described = json.loads(done.stdout)["backend"]
+    assert str(described["configuration"][key]) == value
     if backend == "spark":
-        assert json.loads(ended.stdout)["backend"]["dashboard"] is None
+        assert described["dashboard"] is None
+    assert json.loads(typed(*arguments, "--dry-run", "--json").stdout)["nothing_to_do"] is True
 
 
 REFUSED = {
@@ -332,16 +325,17 @@ def python_without_backends(folder: Path) -> str:
 
 def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: Path) -> None:
     with {"dask": dask_cluster, "spark": spark_cluster}[backend](tmp_path) as address:
-        arguments = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r", "--components", "3")
+        arguments = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r")
+        fitted = ("--components", "3", "--pca", "moments")
         environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
-        ended = cli(*arguments, "--json", **environment)
+        ended = cli(*arguments, *fitted, "--json", **environment)
         assert ended.returncode == 0, ended.stderr
         described = json.loads(ended.stdout)["backend"]
         assert (described["cluster"], described["workers"]) == (address, 1)
         assert len(table(tmp_path / "r", "pca")) == 14
         # The cluster is still there for the next one: what was not opened is not closed.
         shutil.rmtree(tmp_path / "r")
-        assert cli(*arguments, *(("--workers", "1") if backend == "spark" else ()), **environment).returncode == 0
+        assert cli(*arguments, *FAST, *(("--workers", "1") if backend == "spark" else ()), **environment).returncode == 0
         if backend == "dask":
             refused = cli(*arguments, "--workers", "1")
             assert refused.returncode == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import Type
 
 from conftest import SAMPLE, Engine, asked, cli, rejected, report, table, vectors
 
@@ -124,21 +125,23 @@ def test_rejected_images_are_done_again_on_demand(engine: Engine, images: Path, 
 
 
 @pytest.mark.local("the command line opens a session of its own")
-def test_the_first_line_and_the_dry_run_say_what_is_reused_and_why_the_rest_is_not(backend: str, images: Path, tmp_path: Path) -> None:
+def test_the_first_line_and_the_dry_run_say_what_is_reused_and_why_the_rest_is_not(
+    typed: Type, backend: str, images: Path, tmp_path: Path
+) -> None:
     (images / "bad.jpg").write_text("no image")
     job = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--workers", "1", "--chunk-size", "5", "--pca", "moments")
     first = cli(*job, "--components", "3")
     assert first.returncode == 0, first.stderr
     assert re.match(rf"{backend} on local.*, 1 workers: 15 images of {images} to {tmp_path / 'r'}; PCA fitted\n", first.stderr)
-    assert "another projection is asked" in cli(*job, "--components", "4", "--dry-run", COLUMNS="300").stdout
+    assert "another projection is asked" in typed(*job, "--components", "4", "--dry-run", COLUMNS="300").stdout
     gone, changed, _, _ = change(images)
     damaged = sorted((tmp_path / "r" / "_fruits" / "markers").iterdir(), key=lambda path: json.loads(path.read_bytes())["done"]["first"])[1]
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    planned = json.loads(cli(*job, "--components", "3", "--dry-run", "--json").stdout)
+    planned = json.loads(typed(*job, "--components", "3", "--dry-run", "--json").stdout)
     # Chunks of 5: the second, with `changed` in it, has lost its marker, and its images are new to this run.
     assert (planned["reused"], planned["to_featurize"], planned["damaged_markers"]) == (9, 6, 1)
     assert (planned["why"], planned["vanished"], planned["vanished_names"]) == ({"new": 6}, 1, [str(gone.relative_to(images))])
-    shown = re.sub(r"\s+", " ", cli(*job, "--components", "3", "--dry-run", COLUMNS="300").stdout)
+    shown = re.sub(r"\s+", " ", typed(*job, "--components", "3", "--dry-run", COLUMNS="300").stdout)
     assert "9 by an earlier run, 6 to featurize (6 new)" in shown
     assert f"vanished 1: {gone.relative_to(images)}" in shown
     again = cli(*job, "--components", "3", "--retry-rejected")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from typed import Type
 
 from conftest import Engine, asked, cli
 from fruits.errors import OutputInUse, RunFailed
@@ -19,7 +20,7 @@ from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
 
 @pytest.mark.local("a driver of its own, which opens a session of its own")
-def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_path: Path) -> None:
+def test_the_second_run_is_refused_with_who_has_the_output(typed: Type, backend: str, tmp_path: Path) -> None:
     arguments = ["--backend", backend, "--chunk-size", "8", "--features-only", "--output", str(tmp_path / "r")]
     command = [sys.executable, "-m", "fruits", *arguments]
     alice = {**os.environ, "LOGNAME": "alice"}
@@ -35,8 +36,8 @@ def test_the_second_run_is_refused_with_who_has_the_output(backend: str, tmp_pat
         user = f"alice on {socket.gethostname()} (process {first.pid}, {backend}) since 20"
         assert f"is in use by a run of {user}" in second.stderr
         assert "Traceback" not in second.stderr
-        assert cli(*arguments, "--fresh").returncode == 2
-        assert cli(*arguments, "--dry-run").returncode == 0  # which only looks
+        assert typed(*arguments, "--fresh").returncode == 2
+        assert typed(*arguments, "--dry-run").returncode == 0  # which only looks
         first.send_signal(signal.SIGCONT)
         _, said = first.communicate(timeout=120)
     assert first.returncode == 0, said

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -114,23 +115,6 @@ def test_a_file_that_vanishes_after_the_listing(engine: Engine, images: Path, tm
     assert len(table(tmp_path / "r", "features")) == 12
 
 
-@pytest.mark.local("local permissions")
-def test_a_file_without_read_permission(backend: str, images: Path, tmp_path: Path) -> None:
-    import subprocess
-
-    locked = sorted(images.glob("*/*.jpg"))[0]
-    locked.chmod(0)
-    probe = subprocess.run([*WITHOUT_OVERRIDE, "cat", str(locked)], capture_output=True, text=True, check=False)
-    assert "Permission denied" in probe.stderr  # the fault is there
-    ended = cli(
-        "--backend", backend, "--input", images, "--output", tmp_path / "r", "--features-only", cwd=tmp_path, under=WITHOUT_OVERRIDE
-    )
-    assert ended.returncode == 0, ended.stderr
-    rows = rejected(tmp_path / "r")
-    assert rows[["path", "reason"]].to_numpy().tolist() == [[str(locked), "access-denied"]]
-    assert len(table(tmp_path / "r", "features")) == 13
-
-
 def test_too_many_rejected(engine: Engine, hostile: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     images, expected = hostile
     share = len(expected) / (14 + len(expected))
@@ -195,14 +179,19 @@ def test_the_list_of_rejected_images(engine: Engine, hostile: tuple[Path, dict[s
 
 
 @pytest.mark.local("local permissions")
-def test_a_right_that_is_given_back(backend: str, images: Path, tmp_path: Path) -> None:
+def test_files_without_read_permission_and_a_right_that_is_given_back(backend: str, images: Path, tmp_path: Path) -> None:
     """Neither size nor modification time tells that a file can be read again: it takes --retry-rejected."""
     locked = sorted(images.glob("*/*.jpg"))[:2]
     for file in locked:
         file.chmod(0)
+    probe = subprocess.run([*WITHOUT_OVERRIDE, "cat", str(locked[0])], capture_output=True, text=True, check=False)
+    assert "Permission denied" in probe.stderr  # the fault is there
     job = ("--backend", backend, "--input", images, "--output", tmp_path / "r", "--features-only", "--json")
     first = cli(*job, cwd=tmp_path, under=WITHOUT_OVERRIDE)
+    assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["rejected_by_reason"] == {"access-denied": 2}
+    assert rejected(tmp_path / "r")[["path", "reason"]].to_numpy().tolist() == [[str(file), "access-denied"] for file in locked]
+    assert len(table(tmp_path / "r", "features")) == 12
     for file in locked:
         file.chmod(0o600)
     again = cli(*job, cwd=tmp_path, under=WITHOUT_OVERRIDE)

@@ -1,9 +1,14 @@
 """Every test here is cut off from the network, and has failed if it tried to reach it. `aws` is an account of moto's, in this process."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
+
+from bootstrap.bundle import make_bundle
 
 from .guard import Guard, cut_off
 
@@ -29,3 +34,22 @@ def guard(offline: None) -> Iterator[Guard]:  # noqa: ARG001
 def aws(guard: Guard) -> Iterator[None]:  # noqa: ARG001
     with mock_aws():
         yield
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The bundle of this checkout, and its id."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    return folder, make_bundle(folder)
+
+
+@pytest.fixture
+def bundle_made_once(bundle: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cluster of these tests gets a copy of that bundle, which takes seconds to make."""
+    folder, sums = bundle
+
+    def copied(into: Path, **_: Any) -> str:
+        shutil.copytree(folder, into, dirs_exist_ok=True)
+        return sums
+
+    monkeypatch.setattr("bootstrap.staging.make_bundle", copied)

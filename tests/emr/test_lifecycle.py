@@ -1,5 +1,6 @@
 """A cluster from nothing to gone, by the commands as they are typed, in an account of moto's."""
 
+import functools
 import gzip
 import json
 from datetime import timedelta
@@ -19,6 +20,7 @@ from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBacken
 from moto.emr.exceptions import ValidationException
 from moto.emr.models import ElasticMapReduceBackend
 
+from bootstrap.alone import seconds_alone
 from bootstrap.aws import Account
 from bootstrap.cli import main
 from bootstrap.cluster import start
@@ -28,6 +30,7 @@ from .accounts import completed
 from .safety import request_findings
 from .world import BUCKET, REGION, World, bucket, cluster, images
 
+alone = functools.cache(seconds_alone)
 WRITING = ("Create", "Run", "Put", "Delete", "Terminate", "Update", "Authorize", "Revoke", "Set", "Add", "Tag", "Upload")
 
 
@@ -46,8 +49,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def world(aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
-    """An empty account, and a working folder without settings."""
+def world(aws: None, bundle_made_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
+    """An empty account, and a working folder without settings. How long this machine alone would take is measured once for all."""
+    monkeypatch.setattr("bootstrap.commands.lifecycle.seconds_alone", alone)
     completed(monkeypatch)
     stacks_of.completed(monkeypatch, tmp_path, Account(REGION))
     monkeypatch.chdir(tmp_path)
@@ -115,7 +119,7 @@ def test_from_nothing_to_gone(world: World) -> None:
 
 
 def test_up_is_not_done_where_nobody_can_be_asked(calls: list[str]) -> None:
-    up = run("up", "--images", "1000")
+    up = run("up", "--images", "22688")
     assert up.exit_code == 2
     assert "say --yes" in up.stderr
     assert "an hour" in up.stdout  # what it would have cost
@@ -194,7 +198,7 @@ def test_plan_shows_a_request_with_spark_4(release: str) -> None:
 
 
 def test_with_spark_4_nothing_of_jupyterhub_is_made_or_shown(world: World) -> None:
-    up = run("up", "--yes", "--poll", "0", "--images", "1000", "--release", "emr-spark-8.1.0")
+    up = run("up", "--yes", "--poll", "0", "--images", "22688", "--release", "emr-spark-8.1.0")
     assert up.exit_code == 0, up.output
     (made,) = world.clusters
     assert made.release_label == "emr-spark-8.1.0"
@@ -233,7 +237,7 @@ def test_plan_refuses_what_up_would(arguments: tuple[str, ...], said: str) -> No
 
 
 def test_plan_says_what_is_paid_for_besides() -> None:
-    given = ("--images", "1000", "--set", "network.private=true", "--set", "scaling.min=1", "--set", "scaling.max=11")
+    given = ("--images", "22688", "--set", "network.private=true", "--set", "scaling.min=1", "--set", "scaling.max=11")
     plan = run("plan", *given)
     assert plan.exit_code == 0, plan.output
     assert "interface endpoints, by the hour until `destroy`" in plan.stdout
@@ -312,7 +316,7 @@ def test_roles_that_were_just_made_are_waited_for(world: World, monkeypatch: pyt
 
 def test_an_answer_that_was_lost_makes_no_second_cluster(world: World) -> None:
     sent = world.lose("RunJobFlow")
-    up = run("up", "--yes", "--poll", "0", "--images", "1000")
+    up = run("up", "--yes", "--poll", "0", "--images", "22688")
     assert up.exit_code == 0, up.output
     assert sent == ["RunJobFlow"]
     (made,) = world.clusters
@@ -325,7 +329,7 @@ def test_an_up_that_another_one_was_faster_than_makes_no_second_cluster(world: W
         return True
 
     monkeypatch.setattr("bootstrap.jupyter.place", another)
-    up = run("up", "--yes", "--poll", "0", "--images", "1000")
+    up = run("up", "--yes", "--poll", "0", "--images", "22688")
     assert up.exit_code == 2, up.output
     assert "was begun meanwhile" in up.stderr
     assert [made.state for made in world.clusters] == ["WAITING"]

@@ -7,7 +7,6 @@ is written by hand; that it does so on a real YARN, tests/cluster shows.
 import json
 import os
 import re
-import shutil
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,6 @@ from moto.ec2.models.instances import Instance
 from moto.s3.models import S3Backend
 
 from benchmarks.prices import TABLE
-from bootstrap import bundle
 from bootstrap.aws import Account
 from bootstrap.commands.jobs import smoke
 from bootstrap.launch import awaited
@@ -35,24 +33,11 @@ IMAGES = 335
 SHARES = [0.4, 0.6, 0.7]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bundle of this checkout, made once."""
-    folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    return folder, bundle.make_bundle(folder)
-
-
 @pytest.fixture
-def world(aws: None, made: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
+def world(aws: None, bundle_made_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
     monkeypatch.chdir(tmp_path)
     accounts.completed(monkeypatch)
     stacks.completed(monkeypatch, tmp_path, Account(REGION))
-
-    def copied(folder: Path, **_: Any) -> str:
-        shutil.copytree(made[0], folder, dirs_exist_ok=True)
-        return made[1]
-
-    monkeypatch.setattr("bootstrap.staging.make_bundle", copied)
     reachable(monkeypatch, "Online")
     world = World(monkeypatch)
     world.on("describe_step", lambda: emr_goes_on(world))

@@ -27,7 +27,8 @@ def test_from_s3_to_s3(backend: str, s3_server: str, s3_environment: dict[str, s
         fs.pipe(f"{bucket}/Test/{photo.parent.name}/{ODD}{photo.name}", photo.read_bytes())
     for marker in ("Test/Apple 10/", "Test/Apple 10_$folder$"):
         fs.pipe(f"{bucket}/{marker}", b"")
-    arguments = ("--backend", backend, "--input", f"s3a://{bucket}/Test/", "--output", f"s3://{bucket}/Results", "--components", "3")
+    arguments = ("--backend", backend, "--input", f"s3a://{bucket}/Test/", "--output", f"s3://{bucket}/Results")
+    arguments += ("--components", "3", "--pca", "moments")
     ended = cli(*arguments, cwd=tmp_path, **s3_environment)
     assert ended.returncode == 0, ended.stderr
     tables = [
