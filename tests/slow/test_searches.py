@@ -17,6 +17,6 @@ def test_each_mutant_is_a_row_or_has_a_reason(what: str, images: int, tmp_path: 
 @pytest.mark.timeout(1800)
 def test_any_files_are_featurized_or_rejected(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     engines = {name: Engine(name, request.getfixturevalue(name)) for name in ENGINES}
-    seen = search(engines, tmp_path, examples=100)
-    assert seen["featurized"] > 40
-    assert seen["rejected"] > 40
+    seen = search(engines, tmp_path, examples=25)
+    assert seen["featurized"] > 10
+    assert seen["rejected"] > 10
