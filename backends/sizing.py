@@ -7,8 +7,8 @@ from backends.resourcemanager import Node, ResourceManager
 from fruits.backend import Workers
 from fruits.errors import BadArgument
 
-# MiB. A worker's Python process stays under 600 MB on any input (tests/conformance/test_memory.py); the rest is the engine's, and a
-# reserve for the blocks of a PCA.
+# MiB. A worker's Python process stays under 640 MiB on any input (617 MB were measured: tests/conformance/test_memory.py); the rest is
+# the engine's, and a reserve for the blocks of a PCA.
 PYTHON_PROCESS = 640
 DASK_CONTAINER = 2048
 SPARK_HEAP = 1024
