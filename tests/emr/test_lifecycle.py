@@ -50,7 +50,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def world(aws: None, bundle_made_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:  # noqa: ARG001
-    """An empty account, and a working folder without settings. How long this machine alone would take is measured once for all."""
+    """An empty account, and a working folder without settings.
+
+    How long this machine alone would take is measured once for all tests.
+    """
     monkeypatch.setattr("bootstrap.commands.lifecycle.seconds_alone", alone)
     completed(monkeypatch)
     stacks_of.completed(monkeypatch, tmp_path, Account(REGION))

@@ -1,4 +1,4 @@
-"""Some mutated images, of which `tests/slow` has ten times as many; and that a decoder that fails would be seen."""
+"""A sample of the mutants of `tests/slow`, and proof that a failing decoder would be seen."""
 
 import sys
 from pathlib import Path
