@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from typed import Type
 
-from conftest import SAMPLE, Engine, asked, cli, rejected, report, table, vectors
+from conftest import (
+    SAMPLE,
+    Engine,
+    asked,
+    cli,
+    expected_features,
+    rejected,
+    report,
+    table,
+    vectors,
+)
 
 OTHERS = sorted((SAMPLE / "Tomato 1").iterdir())
 
@@ -72,6 +82,32 @@ def test_a_chunk_keeps_the_rows_that_are_right(engine: Engine, images: Path, tmp
     assert np.array_equal(vectors(tmp_path / "r", "features"), vectors(tmp_path / "fresh", "features"))
     assert len(rejected(tmp_path / "r")) == 0
     assert asked("validate", tmp_path / "r").returncode == 0
+
+
+@pytest.mark.local("needs no engine")
+def test_chunks_whose_files_all_changed(inprocess: object, images: Path, tmp_path: Path) -> None:
+    """Each photo takes the next one's name: the chunks are of the same names, and not the same chunks."""
+    photos = sorted(images.glob("*/*.jpg"))
+    job = {"input": images, "output": tmp_path / "r", "features_only": True, "chunk_size": 5}
+    Engine("inprocess", inprocess).run(**job)
+    contents = [photo.read_bytes() for photo in photos]
+    for photo, content in zip(photos, [*contents[1:], contents[0]], strict=True):
+        photo.write_bytes(content)
+    done = Engine("inprocess", inprocess).run(**job)
+    assert (done.images.reused, done.images.to_do) == (0, {"changed": 14})
+    expected = expected_features([str(photo) for photo in photos])
+    assert np.array_equal(vectors(tmp_path / "r", "features"), expected)
+
+
+@pytest.mark.local("files that keep their version with other content")
+def test_a_fresh_run_reads_every_image_again(inprocess: object, images: Path, tmp_path: Path) -> None:
+    job = {"input": images, "output": tmp_path / "r", "features_only": True, "chunk_size": 5}
+    assert Engine("inprocess", inprocess).run(**job).images.rejected == 0
+    garbled = sorted(images.glob("*/*.jpg"))[2:4]
+    garble(garbled)
+    done = Engine("inprocess", inprocess).run(**job, fresh=True)
+    assert (done.images.reused, done.images.featurized) == (0, 12)
+    assert rejected(tmp_path / "r")["path"].tolist() == list(map(str, garbled))
 
 
 @pytest.mark.local("files that keep their version with other content")

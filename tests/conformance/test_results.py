@@ -167,6 +167,25 @@ def test_validate_names_each_failure(images: Path, tmp_path: Path, inprocess: ob
 
 
 @pytest.mark.local("needs no engine")
+@pytest.mark.parametrize("name", ["pca", "results.csv", "projection.npz"])
+def test_a_damaged_result_is_made_again(
+    inprocess: object, images: Path, tmp_path: Path, name: str
+) -> None:
+    job = {"input": images, "output": tmp_path / "r", "components": 3, "pca": "moments"}
+    Engine("inprocess", inprocess).run(**job)
+    damaged = tmp_path / "r" / name
+    if name == "pca":
+        (damaged,) = damaged.iterdir()
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert asked("validate", tmp_path / "r").returncode == 1
+    done = Engine("inprocess", inprocess).run(**job)
+    assert done.images.reused == 14
+    assert asked("validate", tmp_path / "r").returncode == 0
+    assert damaged.read_bytes() == content
+
+
+@pytest.mark.local("needs no engine")
 def test_validate_of_what_is_no_result(tmp_path: Path) -> None:
     ended = asked("validate", tmp_path)
     assert ended.returncode == 2

@@ -121,6 +121,31 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
     assert sorted(keys) == [photo.relative_to(images).as_posix() for photo in photos[1:]]
 
 
+@pytest.mark.local("sets times of files, which no engine sees")
+@pytest.mark.parametrize("differs", ["time", "size"])
+def test_a_file_is_the_same_by_size_and_time(
+    inprocess: object, images: Path, tmp_path: Path, differs: str
+) -> None:
+    """Either alone tells that another took its place."""
+    photo = sorted(images.glob("*/*.jpg"))[4]
+    before = photo.stat()
+    job = {"input": images, "output": tmp_path / "r", "features_only": True}
+    Engine("inprocess", inprocess).run(**job)
+    other = min(SAMPLE.glob("Tomato*/*.jpg"), key=lambda path: path.stat().st_size).read_bytes()
+    assert len(other) < before.st_size
+    if differs == "time":
+        photo.write_bytes(other.ljust(before.st_size, b"\0"))
+    else:
+        photo.write_bytes(other)
+        os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = photo.stat()
+    same = (after.st_size == before.st_size, after.st_mtime_ns == before.st_mtime_ns)
+    assert same == (differs == "time", differs == "size")
+    assert Engine("inprocess", inprocess).run(**job).images.to_do == {"changed": 1}
+    photos = sorted(map(str, images.glob("*/*.jpg")))
+    assert np.array_equal(vectors(tmp_path / "r", "features"), expected_features(photos))
+
+
 @pytest.mark.parametrize("damage", ["altered", "short", "missing", "marker", "draft"])
 def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images: Path, tmp_path: Path, damage: str) -> None:
     engine.run(input=images, output=tmp_path / "r", components=3, pca="moments", chunk_size=7)
