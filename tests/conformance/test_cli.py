@@ -19,6 +19,7 @@ from conftest import ROOT, SAMPLE, WITHOUT_OVERRIDE, cli, report, spark_java, ta
 pytestmark = pytest.mark.local("the command line opens a session of its own")
 
 FAST = ("--features-only",)
+JVM_OPTIONS = os.environ.get("SPARK_SUBMIT_OPTS", "")  # of `make test`, for JVMs that Spark's driver does not start
 
 
 def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ def spark_cluster(folder: Path, under: Sequence[str] = ()) -> Iterator[str]:
     import pyspark
 
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java()}
+    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java(), "SPARK_DAEMON_JAVA_OPTS": JVM_OPTIONS}
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:
@@ -326,6 +327,8 @@ def python_without_backends(folder: Path) -> str:
 def test_the_address_of_a_running_cluster(backend: str, images: Path, tmp_path: Path) -> None:
     with {"dask": dask_cluster, "spark": spark_cluster}[backend](tmp_path) as address:
         arguments = ("--backend", backend, "--cluster", address, "--input", images, "--output", tmp_path / "r")
+        if backend == "spark" and JVM_OPTIONS:
+            arguments += ("--set", f"spark.executor.extraJavaOptions={JVM_OPTIONS}")
         fitted = ("--components", "3", "--pca", "moments")
         environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": python_without_backends(tmp_path)}
         ended = cli(*arguments, *fitted, "--json", **environment)

@@ -1,11 +1,13 @@
 """Every test here is cut off from the network, and has failed if it tried to reach it. `aws` is an account of moto's, in this process."""
 
+import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from moto import mock_aws
 
 from bootstrap.bundle import make_bundle
@@ -13,6 +15,18 @@ from bootstrap.bundle import make_bundle
 from .guard import Guard, cut_off
 
 GUARD = Guard()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_accounts() -> Iterator[None]:
+    """Of the seconds that a new account took, most were for reading what never changes: botocore's models of AWS's services, 0.2 s
+    for each client, and the list of Amazon's images, of which no test needs one, 0.3 s for each region."""
+    load = JSONFileLoader.load_file
+    loaded = functools.cache(lambda path: load(JSONFileLoader(), path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: loaded(path))
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

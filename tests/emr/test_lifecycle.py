@@ -419,7 +419,7 @@ def test_a_machine_that_outlives_its_cluster_is_told() -> None:
     bucket()
     cluster_id = cluster()
     ec2 = boto3.client("ec2", region_name=REGION)
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="of a test")["ImageId"]
     tags: Any = [{"ResourceType": "instance", "Tags": [{"Key": "aws:elasticmapreduce:job-flow-id", "Value": cluster_id}]}]
     left = ec2.run_instances(ImageId=image, InstanceType="m5.xlarge", MinCount=1, MaxCount=1, TagSpecifications=tags)
     down = run("down", "--poll", "0")
@@ -439,7 +439,7 @@ def test_ls_shows_what_costs_without_a_cluster_too() -> None:
     bucket()
     runs = cluster()
     ec2 = boto3.client("ec2", region_name=REGION)
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="of a test")["ImageId"]
     machines = []
     for of in (runs, "j-GONE"):
         tags: Any = [{"Key": "ManagedBy", "Value": "fruits-bootstrap"}, {"Key": "aws:elasticmapreduce:job-flow-id", "Value": of}]

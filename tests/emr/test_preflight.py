@@ -112,7 +112,7 @@ def test_what_runs_already_counts_towards_the_quota(monkeypatch: pytest.MonkeyPa
     completed(monkeypatch, {**QUOTAS, "L-1216C47A": 14.0})
     assert not failed(checked())
     ec2 = boto3.client("ec2", region_name=REGION)
-    image = ec2.describe_images()["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="of a test")["ImageId"]
     ec2.run_instances(ImageId=image, InstanceType="m5.2xlarge", MinCount=1, MaxCount=1, CpuOptions={"CoreCount": 4, "ThreadsPerCore": 2})
     wrong = failed(checked())
     assert wrong["quota of on-demand vCPUs"].found == "8 needed, 8 in use, of 14"

@@ -26,7 +26,12 @@ ASKED = {
 
 
 class World:
-    """`on("describe_step", ...)`: so many answers each have one happening before them; None is nothing. The last goes on for ever."""
+    """`on("describe_step", ...)`: so many answers each have one happening before them; None is nothing. The last goes on for ever.
+
+    `report`: of the run whose results the jobs of the cluster write.
+    """
+
+    report: dict[str, Any]
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch

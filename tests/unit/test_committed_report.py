@@ -1,5 +1,6 @@
 """The report that is committed and what the README says of it: every figure from the raw measurements beside it."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,14 +17,16 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path("benchmarks/results/2026-11-26")
 
 
-class Text(HTMLParser):
+class Numbers(HTMLParser):
+    """The numbers that a page shows, in its order."""
+
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.shown: list[str] = []
         self.feed(html)
 
     def handle_data(self, data: str) -> None:
-        self.words += data.split()
+        self.shown += re.findall(r"\d[\d,.]*", data)
 
 
 @pytest.fixture
@@ -35,8 +38,8 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Results:
 def test_the_page_says_what_was_measured(results: Results) -> None:
     again = page(results, question(1_000_000, None, None, "eu-west-3", False, 1.0, TABLE))
     committed = (ROOT / FOLDER / "report.html").read_text()
-    assert Text(committed).words == Text(again).words
-    assert len(Text(committed).words) > 3000
+    assert Numbers(committed).shown == Numbers(again).shown
+    assert len(Numbers(committed).shown) > 1000
 
 
 def test_the_readme_says_it_in_three_sentences(results: Results) -> None:
