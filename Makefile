@@ -170,7 +170,7 @@ benchmark-speed: dev $(PEERS)/stamp
 
 # What CI runs of it: without the peers, and without Keras, which takes half a minute to load each time.
 benchmark-quick: dev
-	$(VENV)/bin/python -m benchmarks speed --quick --only features --only far --output .benchmark-quick.json $(ARGS)
+	$(VENV)/bin/python -m benchmarks speed --quick --only start --only features --only far --output .benchmark-quick.json $(ARGS)
 
 $(PEERS)/stamp: requirements/peers.lock
 	$(MAKE_311) $(PEERS)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,8 @@ from fruits import schemas
 from fruits.dummies import NOTHING, READ
 from fruits.pca import Projection
 from fruits.storage import Folder, normalized
+
+Item = TypeVar("Item")
 
 FEW = 8  # images of a start: 0.03 s of a worker
 # Engines of `fruits.dummies`: the features stage without the network, and without the images too.
@@ -78,10 +80,9 @@ def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[
 
         for cell in cells:
             run(cell, min(plan.sizes))
-        todo = [(cell, size, repeat) for repeat in range(plan.repeats) for cell in cells for size in plan.sizes_of(cell[1])]
-        order.shuffle(todo)
-        todo.sort(key=lambda one: one[2])  # in rounds: what the machine does meanwhile hits all cells alike
-        for number, (cell, size, repeat) in enumerate(todo):
+        sized = [(cell, size) for cell in cells for size in plan.sizes_of(cell[1])]
+        todo = in_rounds(sized, plan.repeats, order)
+        for number, ((cell, size), repeat) in enumerate(todo):
             answer = run(cell, size)
             runs.append({"backend": cell[0], "workers": cell[1], "asked": size, "repeat": repeat, "order": number, **answer})
             say(f"{number + 1}/{len(todo)} {cell[0]}, {size} images, {cell[1]} workers: {answer.get('failed') or _told(answer)}")
@@ -103,6 +104,14 @@ def measured(plan: Plan, originals: Sequence[Path], place: Place, say: Callable[
     }
 
 
+def in_rounds(items: Sequence[Item], repeats: int, order: random.Random) -> list[tuple[Item, int]]:
+    """Each item once a round, with the number of the round, and in random order within it.
+
+    What the machine does meanwhile then hits all items alike.
+    """
+    return [(item, repeat) for repeat in range(repeats) for item in order.sample(items, len(items))]
+
+
 def _told(answer: dict[str, Any]) -> str:
     return f"{answer['seconds']:.1f} s"
 
@@ -110,10 +119,8 @@ def _told(answer: dict[str, Any]) -> str:
 def _starts(plan: Plan, folder: str, place: Place, order: random.Random, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Seconds of a process that are in none of its stages but the start: Python, the engine, and their end."""
     found = []
-    todo = [*product(plan.backends, [max(plan.workers)], range(plan.repeats + 1))]
-    order.shuffle(todo)
-    todo.sort(key=lambda one: one[2])
-    for backend, workers, repeat in todo:
+    workers = max(plan.workers)
+    for backend, repeat in in_rounds(plan.backends, plan.repeats + 1, order):
         options = ["--features-only", "--fresh", "--workers", str(workers), *place.options]
         done = fruits(backend, folder, f"{place.url}/results-start", *options)
         work = sum(stage["seconds"] for stage in done.report["stages"] if stage["name"] != "start")
@@ -128,10 +135,8 @@ def _isolated(
 ) -> list[dict[str, Any]]:
     """Seconds of the features stage at the largest size by engines that leave out a part of it."""
     found = []
-    todo = [*product(plan.backends, ISOLATING, range(plan.repeats))]
-    order.shuffle(todo)
-    todo.sort(key=lambda one: one[2])
-    for backend, engine, repeat in todo:
+    todo = in_rounds([*product(plan.backends, ISOLATING)], plan.repeats, order)
+    for (backend, engine), repeat in todo:
         job = {"input": images, "output": f"{results}-{backend}", "engine": engine, "fresh": True}
         answer = sessions[backend].featurize(**job)
         found.append({"backend": backend, "workers": max(plan.workers), "engine": engine, "repeat": repeat, **answer})

@@ -225,7 +225,13 @@ def spark(mirror: "Mirror | None") -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
     os.environ.update({"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1", **spark_java()})
-    settings = {"spark.ui.enabled": "false", "spark.driver.memory": "2g", "spark.ui.showConsoleProgress": "false"}
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": "2g",
+        "spark.ui.showConsoleProgress": "false",
+        # All compilers, though `make test` leaves the last one out: this JVM lives for minutes, and fits.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=4",
+    }
     local = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
     local.sparkContext.setLogLevel("OFF")
     yield local

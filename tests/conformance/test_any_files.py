@@ -12,6 +12,6 @@ pytestmark = pytest.mark.local("many small runs: the rest of the suite has each 
 
 def test_found_is_featurized_and_rejected(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     engines = {name: Engine(name, request.getfixturevalue(name)) for name in ENGINES}
-    seen = search(engines, tmp_path, examples=8)
+    seen = search(engines, tmp_path, examples=5)
     assert seen["featurized"] > 3
     assert seen["rejected"] > 3

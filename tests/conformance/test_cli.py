@@ -22,7 +22,7 @@ FAST = ("--features-only",)
 JVM_OPTIONS = os.environ.get("SPARK_SUBMIT_OPTS", "")  # of `make test`, for JVMs that Spark's driver does not start
 
 
-def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
+def test_as_typed_with_no_further_option(typed: Type, backend: str, tmp_path: Path) -> None:
     ended = cli("--backend", backend, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert f"results in {tmp_path / 'results'}" in ended.stdout
@@ -41,9 +41,9 @@ def test_as_typed_with_no_further_option(backend: str, tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "results").iterdir()}
     assert names == {"_fruits", "features", "pca", "results.csv", "rejected.parquet", "projection.npz", "report.html", "report.json"}
     assert sorted(table(tmp_path / "results", "pca")["path"]) == sorted(map(str, SAMPLE.glob("*/*.jpg")))
-    validated = cli("validate", "results", cwd=tmp_path)
+    validated = typed("validate", "results", cwd=tmp_path)
     assert (validated.returncode, validated.stdout) == (0, "results: valid\n")
-    again = cli("--backend", backend, cwd=tmp_path)
+    again = typed("--backend", backend, cwd=tmp_path)
     assert again.returncode == 0
     assert f"nothing to do: {backend} completed" in again.stdout
 

@@ -38,11 +38,7 @@ def test_until_the_report_is_replaced_the_old_result_is_whole(
     results = tmp_path / "r"
     job = {"input": images, "output": results, "pca": "moments", "chunk_size": 5}
     Engine("inprocess", inprocess).run(**job, components=3)
-    listed = {
-        file["name"]: file["sha256"]
-        for file in report(results)["files"]
-        if file["name"].startswith(("features/", "pca/"))
-    }
+    listed = {file["name"]: file["sha256"] for file in report(results)["files"] if file["name"].startswith(("features/", "pca/"))}
     assert len(listed) == 6
     replace = os.replace
     looks = []

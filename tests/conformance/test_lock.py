@@ -14,7 +14,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from typed import Type
 
-from conftest import Engine, asked, cli
+from conftest import Engine, asked
 from fruits.errors import OutputInUse, RunFailed
 from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
@@ -31,7 +31,7 @@ def test_the_second_run_is_refused_with_who_has_the_output(typed: Type, backend:
             assert time.monotonic() < patience
             time.sleep(0.01)
         first.send_signal(signal.SIGSTOP)  # it lives, and stays
-        second = cli(*arguments)
+        second = typed(*arguments)
         assert second.returncode == 2
         user = f"alice on {socket.gethostname()} (process {first.pid}, {backend}) since 20"
         assert f"is in use by a run of {user}" in second.stderr

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typed import Type
 
 from conftest import SAMPLE, Engine, asked, cli, report
 from fruits.page.make import write_again
@@ -100,7 +101,7 @@ def test_a_run_whose_page_cannot_be_written_ends_well(inprocess: object, images:
 
 
 @pytest.mark.local("alters a local folder")
-def test_where_the_page_alone_is_lost_or_altered_the_same_command_makes_it_again(tmp_path: Path) -> None:
+def test_where_the_page_alone_is_lost_or_altered_the_same_command_makes_it_again(typed: Type, tmp_path: Path) -> None:
     results = tmp_path / "r"
     arguments = ("--output", str(results), "--components", "3", "--pca", "moments")
     first = cli(*arguments)
@@ -109,7 +110,7 @@ def test_where_the_page_alone_is_lost_or_altered_the_same_command_makes_it_again
     page, content = (results / "report.html").read_bytes(), report(results)
     for altered in (None, page[:-1]):
         (results / "report.html").unlink() if altered is None else (results / "report.html").write_bytes(altered)
-        again = cli(*arguments)
+        again = typed(*arguments)
         assert "nothing to do" in again.stdout
         assert "no page yet" not in again.stdout
         assert "note: report.html is missing, or not what was written: it is made again" in again.stderr
@@ -117,4 +118,4 @@ def test_where_the_page_alone_is_lost_or_altered_the_same_command_makes_it_again
         assert report(results) == content
     content["files"] = [file for file in content["files"] if file["name"] != "report.html"]
     (results / "report.json").write_text(json.dumps(content))
-    assert f"; no page yet: python -m fruits report {results}\n" in cli(*arguments).stdout
+    assert f"; no page yet: python -m fruits report {results}\n" in typed(*arguments).stdout

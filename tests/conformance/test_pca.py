@@ -1,6 +1,7 @@
 """One PCA, whichever engine computes it: compared with scikit-learn on the features that were written."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_pca_of_the_sample_is_that_of_scikit_learn(engine: Engine, tmp_path: Pat
 
 
 def test_a_share_of_the_variance(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=0.8)
+    engine.run(input=images, output=tmp_path / "r", components=0.8, pca="moments")
     pca, _ = reference(vectors(tmp_path / "r", "features"), 14)
     cumulative = np.cumsum(pca.explained_variance_ratio_)
     k = int((cumulative < 0.8).sum()) + 1
@@ -61,45 +62,45 @@ def test_a_share_of_the_variance(engine: Engine, images: Path, tmp_path: Path) -
 
 
 def test_standardized(engine: Engine, images: Path, tmp_path: Path) -> None:
-    engine.run(input=images, output=tmp_path / "r", components=5, standardize=True)
-    features = vectors(tmp_path / "r", "features").astype(np.float64)
-    constant = features.std(axis=0) == 0
-    assert constant.any()  # 14 images leave some features at 0 throughout
-    scaled = StandardScaler().fit_transform(features) * np.sqrt(13 / 14)  # scikit-learn divides by n, Spark by n - 1
-    scaled[:, constant] = 0
-    pca, components = reference(scaled, 5)
-    assert np.allclose(report(tmp_path / "r")["explained_variance"], np.cumsum(pca.explained_variance_ratio_), atol=1e-6)
-    assert np.isfinite(vectors(tmp_path / "r", "pca")).all()
-    assert np.abs(vectors(tmp_path / "r", "pca") - scaled @ components.T).max() < 1e-3
-    assert (stored(tmp_path / "r")["scale"][constant] == 0).all()
-
-
-@pytest.mark.parametrize("standardize", [False, True])
-def test_both_methods_agree(engine: Engine, images: Path, tmp_path: Path, standardize: bool) -> None:
-    """Each engine's own PCA with that by moments, for each of which the engines agree by the tests above."""
-    found = {}
-    for method in ("native", "moments"):
-        done = engine.run(input=images, output=tmp_path / "r", components=10, standardize=standardize, pca=method)
-        assert done.images.reused == (14 if method == "moments" else 0)  # another PCA of the same features
-        assert done.job["pca"] == method
-        found[method] = stored(tmp_path / "r")
-    native, moments = found["native"], found["moments"]
-    assert np.abs(native["explained_variance_ratio"] - moments["explained_variance_ratio"]).max() < 1e-8
-    assert np.abs((native["components"] * moments["components"]).sum(axis=1)).min() > 1 - 1e-6
-    assert np.allclose(native["mean"], moments["mean"], rtol=1e-12)
-    assert np.allclose(native["scale"], moments["scale"], rtol=1e-12)
+    """By the engine's own PCA, and by moments of the same features, which are reused."""
+    for method, reused in (("native", 0), ("moments", 14)):
+        done = engine.run(input=images, output=tmp_path / "r", components=5, standardize=True, pca=method)
+        assert (done.job["pca"], done.images.reused) == (method, reused)
+        assert_standardized(tmp_path / "r")
     assert not list((tmp_path / "r" / "_fruits").glob("moments/*"))
 
 
-def test_uncentred_is_what_spark_transforms(engine: Engine, spark: Any, images: Path, tmp_path: Path) -> None:
+def assert_standardized(results: Path) -> None:
+    features = vectors(results, "features").astype(np.float64)
+    constant = features.std(axis=0) == 0
+    assert constant.any()  # 14 images leave some features at 0 throughout
+    # scikit-learn divides by n, Spark by n - 1
+    scaled = StandardScaler().fit_transform(features) * np.sqrt(13 / 14)
+    scaled[:, constant] = 0
+    pca, components = reference(scaled, 5)
+    shares = np.cumsum(pca.explained_variance_ratio_)
+    assert np.allclose(report(results)["explained_variance"], shares, atol=1e-6)
+    assert np.isfinite(vectors(results, "pca")).all()
+    assert np.abs(vectors(results, "pca") - scaled @ components.T).max() < 1e-3
+    assert (stored(results)["scale"][constant] == 0).all()
+
+
+@cache
+def transformed_by_spark(spark: Any, features: bytes) -> np.ndarray:
+    """By its PCA with 4 components; the features are the same bits on every engine."""
     from pyspark.ml import feature
     from pyspark.ml.linalg import Vectors
 
-    engine.run(input=images, output=tmp_path / "r", components=4, uncentred=True)
-    features, projected = vectors(tmp_path / "r", "features"), vectors(tmp_path / "r", "pca")
-    frame = spark.createDataFrame([(Vectors.dense(row.astype(float)),) for row in features], ["x"]).coalesce(1)
-    transformed = feature.PCA(k=4, inputCol="x", outputCol="y").fit(frame).transform(frame).select("y").collect()
-    by_spark = np.stack([row.y.toArray() for row in transformed])
+    rows = np.frombuffer(features, np.float32).reshape(-1, 1280).astype(float)
+    frame = spark.createDataFrame([(Vectors.dense(row),) for row in rows], ["x"]).coalesce(1)
+    model = feature.PCA(k=4, inputCol="x", outputCol="y").fit(frame)
+    return np.stack([row.y.toArray() for row in model.transform(frame).select("y").collect()])
+
+
+def test_uncentred_is_what_spark_transforms(engine: Engine, spark: Any, images: Path, tmp_path: Path) -> None:
+    engine.run(input=images, output=tmp_path / "r", components=4, uncentred=True, pca="moments")
+    projected = vectors(tmp_path / "r", "pca")
+    by_spark = transformed_by_spark(spark, vectors(tmp_path / "r", "features").tobytes())
     signs = np.sign((by_spark * projected).sum(axis=0))  # Spark has no rule for signs
     assert np.abs(projected - by_spark * signs).max() < 1e-3
     assert np.abs(projected.mean(axis=0)).max() > 1  # not centred
@@ -116,13 +117,13 @@ def test_as_many_components_as_the_images_allow(engine: Engine, images: Path, tm
 
 def test_more_components_than_images(engine: Engine, images: Path, tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="--components 15: 14 images were found"):
-        engine.run(input=images, output=tmp_path / "r", components=15)
+        engine.run(input=images, output=tmp_path / "r", components=15, pca="moments")
     assert not (tmp_path / "r").exists()
     # Fewer than were found can be featurized: that shows later, and the features are kept.
     next(images.glob("*/*.jpg")).write_bytes(b"")
     with pytest.raises(RunFailed, match="--components 14: 13 images were featurized"):
-        engine.run(input=images, output=tmp_path / "r", components=14)
-    assert engine.run(input=images, output=tmp_path / "r", components=13).images.reused == 14
+        engine.run(input=images, output=tmp_path / "r", components=14, pca="moments")
+    assert engine.run(input=images, output=tmp_path / "r", components=13, pca="moments").images.reused == 14
 
 
 @pytest.mark.parametrize("method", ["native", "moments"])

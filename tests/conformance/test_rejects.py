@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typed import Type
 
 from conftest import DATA, WITHOUT_OVERRIDE, Engine, asked, cli, rejected, report, table
 from fruits.errors import RunFailed
@@ -179,7 +180,7 @@ def test_the_list_of_rejected_images(engine: Engine, hostile: tuple[Path, dict[s
 
 
 @pytest.mark.local("local permissions")
-def test_files_without_read_permission_and_a_right_that_is_given_back(backend: str, images: Path, tmp_path: Path) -> None:
+def test_files_without_read_permission_and_a_right_that_is_given_back(typed: Type, backend: str, images: Path, tmp_path: Path) -> None:
     """Neither size nor modification time tells that a file can be read again: it takes --retry-rejected."""
     locked = sorted(images.glob("*/*.jpg"))[:2]
     for file in locked:
@@ -194,7 +195,7 @@ def test_files_without_read_permission_and_a_right_that_is_given_back(backend: s
     assert len(table(tmp_path / "r", "features")) == 12
     for file in locked:
         file.chmod(0o600)
-    again = cli(*job, cwd=tmp_path, under=WITHOUT_OVERRIDE)
+    again = typed(*job, cwd=tmp_path)
     assert json.loads(again.stdout)["finished"] == json.loads(first.stdout)["finished"]  # nothing to do
     retried = json.loads(cli(*job, "--retry-rejected", cwd=tmp_path, under=WITHOUT_OVERRIDE).stdout)
     assert (retried["images"]["rejected"], retried["images"]["to_do"], retried["images"]["reused"]) == (0, {"rejected before": 2}, 12)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import Type
 
-from conftest import SAMPLE, Engine, asked, cli, expected_features, rejected, report, table, vectors
+from conftest import SAMPLE, Engine, asked, expected_features, rejected, report, table, vectors
 from fruits.errors import OutputInUse
 
 
@@ -123,9 +125,7 @@ def test_vanished_and_changed_images_leave_every_output(engine: Engine, images: 
 
 @pytest.mark.local("sets times of files, which no engine sees")
 @pytest.mark.parametrize("differs", ["time", "size"])
-def test_a_file_is_the_same_by_size_and_time(
-    inprocess: object, images: Path, tmp_path: Path, differs: str
-) -> None:
+def test_a_file_is_the_same_by_size_and_time(inprocess: object, images: Path, tmp_path: Path, differs: str) -> None:
     """Either alone tells that another took its place."""
     photo = sorted(images.glob("*/*.jpg"))[4]
     before = photo.stat()
@@ -174,8 +174,14 @@ def test_a_marker_is_believed_only_when_its_data_is_whole(engine: Engine, images
 
 @pytest.mark.local("a driver of its own, which opens a session of its own")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_run_that_was_ended_is_gone_on_with(backend: str, sent: signal.Signals, code: int, tmp_path: Path) -> None:
-    arguments = ["--backend", backend, "--chunk-size", "8", "--features-only"]
+def test_a_run_that_was_ended_is_gone_on_with(typed: Type, backend: str, sent: signal.Signals, code: int, tmp_path: Path) -> None:
+    photos = sorted(SAMPLE.glob("[AB]*/*.jpg"))
+    for photo in photos:
+        (tmp_path / "images" / photo.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, tmp_path / "images" / photo.parent.name)
+    chunks = math.ceil(len(photos) / 8)
+    assert chunks > 12
+    arguments = ["--backend", backend, "--input", str(tmp_path / "images"), "--chunk-size", "8", "--features-only"]
     command = [sys.executable, "-m", "fruits", *arguments, "--output", str(tmp_path / "ended")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
         markers = tmp_path / "ended" / "_fruits" / "markers"
@@ -189,25 +195,27 @@ def test_a_run_that_was_ended_is_gone_on_with(backend: str, sent: signal.Signals
     # As a driver that was killed while it wrote would leave it.
     (tmp_path / "ended" / ".results.csv.0123abcd.tmp").touch()
     committed = len(list(markers.glob("*.json")))
-    print(f"{backend}: {sent.name} after {committed} of 42 chunks")
+    print(f"{backend}: {sent.name} after {committed} of {chunks} chunks")
     assert process.returncode == code, said
     if sent == signal.SIGINT:
         assert "interrupted: the same command goes on where this run stopped" in said
         assert "Traceback" not in said
-    assert 0 < committed < 42
+    assert 0 < committed < chunks
     assert not (tmp_path / "ended" / "report.json").exists()
-    ended = cli(*arguments, "--output", tmp_path / "ended", "--json")
-    assert ended.returncode == 0, ended.stderr
-    assert "an earlier run has done" in ended.stderr
-    assert (f"(process {process.pid}, {backend})" in ended.stderr) == (sent == signal.SIGKILL)  # who was killed has left its lease
-    assert json.loads(ended.stdout)["images"]["reused"] >= 8 * committed - 8
-    paths = sorted(str(path) for path in SAMPLE.glob("*/*.jpg"))
-    assert table(tmp_path / "ended", "features")["path"].tolist() == paths
-    assert np.array_equal(vectors(tmp_path / "ended", "features"), whole_sample())
+    again = typed(*arguments, "--output", tmp_path / "ended", "--json")
+    assert again.returncode == 0, again.stderr
+    assert "an earlier run has done" in again.stderr
+    assert (f"(process {process.pid}, {backend})" in again.stderr) == (sent == signal.SIGKILL)  # who was killed has left its lease
+    assert json.loads(again.stdout)["images"]["reused"] >= 8 * committed - 8
+    features = table(tmp_path / "ended", "features")
+    assert [path.removeprefix(f"{tmp_path}/images/") for path in features["path"]] == [
+        photo.relative_to(SAMPLE).as_posix() for photo in photos
+    ]
+    assert np.array_equal(vectors(tmp_path / "ended", "features"), undisturbed(tuple(map(str, photos))))
     assert not list((tmp_path / "ended").rglob("*.tmp"))
 
 
 @functools.cache
-def whole_sample() -> np.ndarray:
-    """The features of an undisturbed run, made without the core."""
-    return expected_features(sorted(str(path) for path in SAMPLE.glob("*/*.jpg")))
+def undisturbed(photos: tuple[str, ...]) -> np.ndarray:
+    """Their features, made without the core."""
+    return expected_features([*photos])

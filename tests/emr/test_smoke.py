@@ -35,7 +35,11 @@ IMAGES = 335
 
 @pytest.fixture
 def world(
-    aws: None, bundle_made_once: None, sample_results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path  # noqa: ARG001
+    aws: None,
+    bundle_made_once: None,
+    sample_results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,  # noqa: ARG001
 ) -> World:
     monkeypatch.chdir(tmp_path)
     accounts.completed(monkeypatch)

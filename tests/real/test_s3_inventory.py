@@ -62,9 +62,7 @@ def paths(fs: s3fs.S3FileSystem, bucket: str, part: str) -> list[str]:
     return sorted(path for name in names for path in pq.read_table(name, filesystem=fs, partitioning=None)["path"].to_pylist())
 
 
-def test_an_inventory_is_a_listing(
-    typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_inventory_is_a_listing(typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
     fs, bucket = s3.filesystem(s3_server), f"inventory-{backend}"
     known = fill(fs, bucket)
     urls = sorted(f"s3://{bucket}/{key}" for key in known)

@@ -28,7 +28,7 @@ def test_features_do_not_depend_on_the_batch(engine: Engine, pixels: np.ndarray)
     one_by_one = np.concatenate([infer(pixels[i : i + 1]) for i in range(32)])
     assert one_by_one.shape == (32, 1280)
     assert one_by_one.dtype == np.float32
-    for size in range(2, 33):
+    for size in (2, 3, 5, 8, 16, 31, 32):
         batches = np.concatenate([infer(pixels[i : i + size]) for i in range(0, 32, size)])
         assert np.array_equal(batches, one_by_one), f"batch of {size}"
 

@@ -1,6 +1,7 @@
 """The study that the report is made of, on real sessions of both engines with a few images."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.place import Place
 from benchmarks.product import Failed
 from benchmarks.session import Session
+from benchmarks.study import in_rounds
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "fruits" / "sample" / "Test"
@@ -46,7 +48,7 @@ def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> No
         "--workers",
         "1",
         "--repeats",
-        "2",
+        "1",
         "--seed",
         "5",
         "--output",
@@ -58,15 +60,14 @@ def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> No
     content = json.loads((tmp_path / "r" / "study.json").read_text())
     assert content["plan"]["seed"] == 5
     runs = content["runs"]
-    assert sorted((run["backend"], run["images"], run["repeat"]) for run in runs) == [
-        (backend, size, repeat) for backend in ("dask", "spark") for size in (4, 8, 12) for repeat in (0, 1)
+    assert sorted((run["backend"], run["images"]) for run in runs) == [
+        (backend, size) for backend in ("dask", "spark") for size in (4, 8, 12)
     ]
-    assert [run["order"] for run in runs] == [*range(12)]
-    assert {run["repeat"] for run in runs[:6]} == {0}  # in rounds
-    assert [run["backend"] for run in runs[:6]] != sorted(run["backend"] for run in runs[:6])  # and these in random order
-    assert {(start["backend"], start["repeat"]) for start in content["starts"]} == {(b, r) for b in ("dask", "spark") for r in (0, 1)}
-    assert sorted((one["backend"], one["engine"], one["images"], one["repeat"]) for one in content["isolated"]) == [
-        (backend, engine, 12, repeat) for backend in ("dask", "spark") for engine in ("read", "sleep:0") for repeat in (0, 1)
+    assert [run["order"] for run in runs] == [*range(6)]
+    assert [run["backend"] for run in runs] != sorted(run["backend"] for run in runs)  # in random order
+    assert sorted(start["backend"] for start in content["starts"]) == ["dask", "spark"]
+    assert sorted((one["backend"], one["engine"], one["images"]) for one in content["isolated"]) == [
+        (backend, engine, 12) for backend in ("dask", "spark") for engine in ("read", "sleep:0")
     ]
     parity = content["parity"]
     assert (parity["images"], parity["features"], parity["same_images"], parity["same_rejects"]) == (12, 0.0, True, True)
@@ -75,6 +76,14 @@ def test_both_engines_are_measured_and_the_page_is_written(tmp_path: Path) -> No
     html = (tmp_path / "r" / "report.html").read_text()
     assert "For 100,000 images" in html
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_each_round_has_every_item_in_an_order_of_its_own() -> None:
+    ordered = in_rounds("abcdef", 50, random.Random(5))  # noqa: S311 - an order
+    orders = ["".join(item for item, of in ordered if of == number) for number in range(50)]
+    assert [number for _, number in ordered] == sorted(6 * [*range(50)])
+    assert {"".join(sorted(order)) for order in orders} == {"abcdef"}
+    assert len(set(orders)) > 40
 
 
 def test_workers_that_sleep(tmp_path: Path) -> None:
