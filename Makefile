@@ -21,7 +21,7 @@ NODES := $(CLUSTER)/environment
 DASK_YARN := $(CLUSTER)/dask-yarn
 PEERS := .peers
 
-.PHONY: run environment dev wheel test test-seeded test-cells test-cells-compare test-browser test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
+.PHONY: run environment dev wheel test coverage test-seeded test-cells test-cells-compare test-browser test-slow test-cluster test-cluster-ci cluster-faults cluster-some-faults cluster-conformance cluster-some-conformance cluster-environments \
 	soak benchmark benchmark-speed benchmark-quick check audit lock notice clean
 
 run: environment
@@ -36,10 +36,20 @@ dev:
 
 # Three at a time: while an engine starts, or a test waits, the processor has something else to do.
 # One thread of BLAS in each: with two, waiting for each other on busy cores, it took three times as long.
-test test-browser test-seeded test-slow test-cluster test-cluster-ci cell-%: export OMP_NUM_THREADS = 1
-test test-seeded: export SPARK_SUBMIT_OPTS = $(QUICK_JVM) "-XX:SharedArchiveFile=$(CLASSES)"
+test coverage test-browser test-seeded test-slow test-cluster test-cluster-ci cell-%: export OMP_NUM_THREADS = 1
+test coverage test-seeded: export SPARK_SUBMIT_OPTS = $(QUICK_JVM) "-XX:SharedArchiveFile=$(CLASSES)"
+# Where classes come from elsewhere, the archive serves nobody.
+test-cluster test-cluster-ci cell-%: export SPARK_SUBMIT_OPTS = $(QUICK_JVM)
 test: dev $(VENV)/spark.jsa
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+
+# Branches of fruits and backends that `make test` goes through, in subprocesses and workers too: half as long again.
+# What runs on YARN alone is not in it.
+coverage: dev $(VENV)/spark.jsa
+	rm -f .coverage .coverage.*
+	$(VENV)/bin/python -m coverage run -m pytest --numprocesses 3 --dist worksteal $(ARGS)
+	$(VENV)/bin/python -m coverage combine --quiet
+	$(VENV)/bin/python -m coverage report
 
 # A small run on Spark is mostly the start of its JVM: 20 s of processor time, 13 s without the
 # optimizing compiler, 8 s with the classes of an earlier run besides (2 cores, Intel Xeon, 2026-12-01).

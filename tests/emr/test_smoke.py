@@ -35,11 +35,11 @@ IMAGES = 335
 
 @pytest.fixture
 def world(
-    aws: None,
-    bundle_made_once: None,
+    aws: None,  # noqa: ARG001
+    bundle_made_once: None,  # noqa: ARG001
     sample_results: Path,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,  # noqa: ARG001
+    tmp_path: Path,
 ) -> World:
     monkeypatch.chdir(tmp_path)
     accounts.completed(monkeypatch)
