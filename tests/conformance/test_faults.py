@@ -118,6 +118,7 @@ def test_a_right_that_is_lost_in_mid_run(backend: str, lost: str, tmp_path: Path
     assert process.returncode == 1
     assert "Permission denied" in said
     assert "ask for the right to it; the same command goes on where this run stopped" in said
+    assert "all others would fail too" in said
     assert "Traceback" not in said
     assert not list((results / "_fruits" / "rejects").glob("*"))
     assert_goes_on(request.getfixturevalue(backend), images, results)

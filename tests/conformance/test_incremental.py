@@ -160,6 +160,29 @@ def test_rejected_images_are_done_again_on_demand(engine: Engine, images: Path, 
     assert asked("validate", tmp_path / "r").returncode == 0
 
 
+@pytest.mark.local("files that keep their version with other content")
+def test_what_a_killed_retry_left_counts(inprocess: object, images: Path, tmp_path: Path) -> None:
+    """As after a kill between the last chunk and the report: the rejected rows and what came of them are both there."""
+    engine, results = Engine("inprocess", inprocess), tmp_path / "r"
+    job = {"input": images, "output": results, "features_only": True, "chunk_size": 7}
+    bad = sorted(images.glob("*/*.jpg"))[1:7:3]
+    content = {file: file.read_bytes() for file in bad}
+    garble(list(bad))
+    assert engine.run(**job).images.rejected == len(bad) == 2
+    shutil.copytree(results, tmp_path / "before")
+    for file in bad:
+        replace_in_place(file, content[file])
+    assert engine.run(**job, retry_rejected=True).images.rejected == 0
+    expected = vectors(results, "features")
+    shutil.copytree(tmp_path / "before", results, dirs_exist_ok=True)
+    (results / "report.json").unlink()
+    assert json.loads(asked("rejected", results, "--json").stdout) == []
+    done = engine.run(**job)
+    assert (done.images.reused, done.images.featurized, done.images.rejected) == (14, 14, 0)
+    assert np.array_equal(vectors(results, "features"), expected)
+    assert asked("validate", results).returncode == 0
+
+
 @pytest.mark.local("the command line opens a session of its own")
 def test_the_first_line_and_the_dry_run_say_what_is_reused_and_why_the_rest_is_not(
     typed: Type, backend: str, images: Path, tmp_path: Path

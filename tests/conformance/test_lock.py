@@ -16,6 +16,8 @@ from typed import Type
 
 from conftest import Engine, asked
 from fruits.errors import OutputInUse, RunFailed
+from fruits.lease import Lease
+from fruits.storage import Folder
 from leases import holder, let_go, one_of_many, stop_elsewhere, told
 
 
@@ -130,10 +132,26 @@ def test_of_many_that_try_at_once_one_gets_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.local("needs no engine")
-def test_the_lease_of_this_process_itself(tmp_path: Path) -> None:
-    from fruits.lease import Lease
-    from fruits.storage import Folder
+def test_who_is_overtaken_between_looking_and_creating_does_not_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The race itself, which processes that start at once run only by chance."""
+    rival, late = (Lease(Folder(str(tmp_path / "r")), name, print) for name in ("dask", "spark"))
+    write_new = Folder.write_new
 
+    def overtaken(folder: Folder, name: str, data: bytes) -> None:
+        monkeypatch.setattr(Folder, "write_new", write_new)
+        rival.acquire()
+        write_new(folder, name, data)
+
+    monkeypatch.setattr(Folder, "write_new", overtaken)
+    with pytest.raises(OutputInUse, match=rf"\(process {os.getpid()}, dask\)"):
+        late.acquire()
+    rival.check()
+    rival.release()
+    assert not list(tmp_path.rglob("lease*"))
+
+
+@pytest.mark.local("needs no engine")
+def test_the_lease_of_this_process_itself(tmp_path: Path) -> None:
     one = Lease(Folder(str(tmp_path / "r")), "dask", print)
     one.acquire()
     with pytest.raises(OutputInUse):

@@ -70,7 +70,7 @@ def outcome(trees: "queue.Queue[Path]", fault: Fault) -> bool:
     finally:
         trees.put(root)
     if ended.returncode not in (PASSED, FAILED):
-        sys.exit(f"{fault.name}: pytest ended with exit code {ended.returncode}\n{ended.stdout[-3000:]}")
+        sys.exit(f"{fault.name}: pytest ended with exit code {ended.returncode}\n{ended.stdout[-3000:]}{ended.stderr[-3000:]}")
     failed = [line.partition(" - ")[0].removeprefix("FAILED ") for line in ended.stdout.splitlines() if line.startswith("FAILED ")]
     print(f"{'caught' if failed else 'missed':7} {fault.name:40} {', '.join(failed)}", flush=True)
     return bool(failed)
@@ -91,7 +91,7 @@ def main(names: Sequence[str]) -> None:
         tests = sorted({test for fault in faults for test in fault.tests})
         before = pytest(root, tests)
         if before.returncode != PASSED:
-            sys.exit(f"without a fault the tests must pass:\n{before.stdout[-3000:]}")
+            sys.exit(f"without a fault the tests must pass:\n{before.stdout[-3000:]}{before.stderr[-3000:]}")
         print(f"{len(tests)} tests pass without a fault", flush=True)
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             caught = sum(pool.map(partial(outcome, trees), faults))
