@@ -38,8 +38,6 @@ dev:
 # One thread of BLAS in each: with two, waiting for each other on busy cores, it took three times as long.
 test coverage test-browser test-seeded test-slow test-cluster test-cluster-ci cell-%: export OMP_NUM_THREADS = 1
 test coverage test-seeded: export SPARK_SUBMIT_OPTS = $(QUICK_JVM) "-XX:SharedArchiveFile=$(CLASSES)"
-# Where classes come from elsewhere, the archive serves nobody.
-test-cluster test-cluster-ci cell-%: export SPARK_SUBMIT_OPTS = $(QUICK_JVM)
 test: dev $(VENV)/spark.jsa
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist worksteal $(ARGS)
 
@@ -53,7 +51,7 @@ coverage: dev $(VENV)/spark.jsa
 
 # A small run on Spark is mostly the start of its JVM: 20 s of processor time, 13 s without the
 # optimizing compiler, 8 s with the classes of an earlier run besides (2 cores, Intel Xeon, 2026-12-01).
-# For tests alone: over many images the optimizing compiler pays.
+# For tests alone: over many images, and in ml.PCA, the optimizing compiler pays.
 CLASSES = $(abspath $(VENV))/spark.jsa
 QUICK_JVM := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable
 

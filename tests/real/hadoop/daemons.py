@@ -16,8 +16,6 @@ MAIN = {
 }
 # HDFS's superuser is who the NameNode runs as.
 USER = {"namenode": "hdfs", "datanode": "hdfs", "resourcemanager": "yarn", "nodemanager": "yarn"}
-# Of the JVMs of containers, too, which live for seconds: most of what they take is the compiler.
-QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 HEAP = {"namenode": 160, "datanode": 128, "resourcemanager": 256, "nodemanager": 192}  # MB
 
 
@@ -33,7 +31,7 @@ def java_home() -> Path:
 def daemon_command(daemon: str, java: Path, conf: Path, jars: Path, scratch: Path, *arguments: str) -> list[str]:
     """The command line of a daemon; `java` is a Java home, `conf` its HADOOP_CONF_DIR, `jars` and `scratch` folders."""
     return [
-        *(f"{java}/bin/java", f"-Xmx{HEAP[daemon]}m", *QUICK_START, "-Djava.net.preferIPv4Stack=true"),
+        *(f"{java}/bin/java", f"-Xmx{HEAP[daemon]}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"),
         # Nobody asks the daemons to end, so nothing of theirs may lie in a shared folder.
         *("-XX:-UsePerfData", f"-Djava.io.tmpdir={scratch}"),
         # Java 17 keeps guice of the YARN daemons out of this package.
@@ -45,10 +43,7 @@ def daemon_command(daemon: str, java: Path, conf: Path, jars: Path, scratch: Pat
 def daemon_environment(daemon: str, java: Path, conf: Path) -> dict[str, str]:
     """All of a daemon's environment. Nothing of the driver's: containers inherit the NodeManager's."""
     folders = {"JAVA_HOME": str(java), "HADOOP_CONF_DIR": str(conf), "YARN_CONF_DIR": str(conf)}
-    environment = folders | {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HADOOP_USER_NAME": USER[daemon]}
-    if daemon == "nodemanager":
-        environment["JAVA_TOOL_OPTIONS"] = " ".join(QUICK_START)
-    return environment
+    return folders | {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HADOOP_USER_NAME": USER[daemon]}
 
 
 def start_daemon(daemon: str, java: Path, conf: Path, jars: Path, scratch: Path, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
