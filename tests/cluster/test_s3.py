@@ -23,21 +23,8 @@ def test_faults_lose_and_double_nothing_and_keys_stay_secret(
     url, name = upload(place, f"faults-{backend}", SOME), f"faults-out-{backend}"
     shown = set()
     with s3.faulty_proxy(place.endpoint, HEAD) as (proxy, faults):
-        typed = (
-            "--backend",
-            backend,
-            "--cluster",
-            "yarn",
-            *NODES,
-            "--workers",
-            "2",
-            "--chunk-size",
-            "6",
-            "--components",
-            "5",
-            "--pca",
-            "moments",
-        )
+        typed = ("--backend", backend, "--cluster", "yarn", *NODES, "--workers", "2")
+        typed += ("--chunk-size", "6", "--components", "5", "--pca", "moments")
         with Driver(tmp_path, *typed, "--input", url, "--output", f"{place.url}/{name}", AWS_ENDPOINT_URL=proxy) as driver:
             while driver.process.poll() is None:
                 shown |= exposed(cluster, place.keys)
