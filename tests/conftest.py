@@ -141,7 +141,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001
-    """What was imported stays. Looking for garbage in it again and again took a fifth of the tests of EMR."""
+    """Keeps the garbage collector off what was imported, which took a fifth of the time of the EMR tests."""
     gc.collect()
     gc.freeze()
 
@@ -236,7 +236,7 @@ def spark(mirror: "Mirror | None") -> Iterator[Any]:
         "spark.ui.enabled": "false",
         "spark.driver.memory": "2g",
         "spark.ui.showConsoleProgress": "false",
-        # All compilers, though `make test` leaves the last one out: this JVM lives for minutes, and fits.
+        # With the optimizing compiler, which `make test` leaves out: this JVM lives long, and fits PCAs.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=4",
     }
     local = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
@@ -269,6 +269,16 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def typed() -> Iterator[Type]:
     """The command line, for what starts no engine."""
+    with command_line() as answering:
+        yield answering
+
+
+@pytest.fixture(scope="module")
+def s3_typed() -> Iterator[Type]:
+    """The command line of a module with an S3 server: the clients of a process keep to their first.
+
+    Its second run on Spark has the JVM of the first.
+    """
     with command_line() as answering:
         yield answering
 

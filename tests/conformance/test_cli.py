@@ -300,7 +300,12 @@ def spark_cluster(folder: Path, under: Sequence[str] = ()) -> Iterator[str]:
     import pyspark
 
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
-    env = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, **spark_java(), "SPARK_DAEMON_JAVA_OPTS": JVM_OPTIONS}
+    env = {
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        **spark_java(),
+        "SPARK_DAEMON_JAVA_OPTS": JVM_OPTIONS,
+    }
     loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
     deploy = "org.apache.spark.deploy"
     with running(spark_class, f"{deploy}.master.Master", *loopback, env=env, until=r"Starting Spark master at (spark://\S+)") as master:

@@ -1,4 +1,4 @@
-"""What a kill can lose: a chunk is committed after 20 s of work, and an old result stands until the new one is whole."""
+"""What a kill can lose: no more than 20 s of a chunk, and no old result before the new one is whole."""
 
 import hashlib
 import json

@@ -181,7 +181,15 @@ def test_a_run_that_was_ended_is_gone_on_with(typed: Type, backend: str, sent: s
         shutil.copy(photo, tmp_path / "images" / photo.parent.name)
     chunks = math.ceil(len(photos) / 8)
     assert chunks > 12
-    arguments = ["--backend", backend, "--input", str(tmp_path / "images"), "--chunk-size", "8", "--features-only"]
+    arguments = [
+        "--backend",
+        backend,
+        "--input",
+        str(tmp_path / "images"),
+        "--chunk-size",
+        "8",
+        "--features-only",
+    ]
     command = [sys.executable, "-m", "fruits", *arguments, "--output", str(tmp_path / "ended")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:
         markers = tmp_path / "ended" / "_fruits" / "markers"

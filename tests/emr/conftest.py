@@ -19,8 +19,11 @@ GUARD = Guard()
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_accounts() -> Iterator[None]:
-    """Of the seconds that a new account took, most were for reading what never changes: botocore's models of AWS's services, 0.2 s
-    for each client, and the list of Amazon's images, of which no test needs one, 0.3 s for each region."""
+    """Most of the time that a test took was spent reading what never changes.
+
+    That is botocore's models of AWS's services, 0.2 s a client, and moto's list of Amazon's images,
+    0.3 s a region, which no test needs.
+    """
     load = JSONFileLoader.load_file
     loaded = functools.cache(lambda path: load(JSONFileLoader(), path))
     with pytest.MonkeyPatch.context() as patch:

@@ -43,8 +43,10 @@ def faults(of: dict[str, Any]) -> str:
 
 def properties(of: dict[str, Any], classification: str) -> dict[str, str]:
     """What the cluster's software is configured with, or nothing."""
-    found = [one for one in of["Configurations"] if one["Classification"] == classification]
-    return found[0]["Properties"] if found else {}
+    for configuration in of["Configurations"]:
+        if configuration["Classification"] == classification:
+            return dict(configuration["Properties"])
+    return {}
 
 
 def groups(of: dict[str, Any]) -> list[tuple[str, str, int, str]]:
@@ -64,8 +66,11 @@ def values(of: object) -> Iterator[object]:
 
 
 def test_the_defaults_are_the_machines_and_programs_that_were_clicked_together() -> None:
-    """In EMR's console, by the notebook: 1 primary, 1 core and 2 task m5.xlarge, JupyterHub that keeps its notebooks in the bucket,
-    logs in a bucket, and a cluster that stays when it has nothing to do. Of these the task nodes are on Spot now."""
+    """As the notebook describes its cluster: 1 primary, 1 core and 2 task m5.xlarge, JupyterHub with its
+    notebooks in the bucket, logs in a bucket, and no end when there is nothing to do.
+
+    What has changed since: the task nodes are on Spot.
+    """
     of = request()
     assert groups(of) == [
         ("MASTER", "m5.xlarge", 1, "ON_DEMAND"),
@@ -81,7 +86,8 @@ def test_the_defaults_are_the_machines_and_programs_that_were_clicked_together()
 
 
 def test_all_that_was_made_for_it_is_used() -> None:
-    """Roles, groups, subnet and encryption: one that was left out would be EMR's own default, or an error of minutes later."""
+    """Roles, groups, subnet and encryption: EMR would replace one that is left out by its default, or fail
+    after minutes."""
     private = replace(MADE, service_group="sg-3")
     text = json.dumps(request(private))
     assert [value for value in vars(private).values() if value not in text] == []
@@ -101,15 +107,17 @@ def test_the_nodes_get_the_python_of_the_bundle() -> None:
     assert spark["spark.pyspark.python"] == python
     assert spark["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == python
     assert spark["spark.executorEnv.PYSPARK_PYTHON"] == python
-    assert request(tensorflow=True)["BootstrapActions"][0]["ScriptBootstrapAction"]["Args"][-1] == "--tensorflow"
+    (with_tensorflow,) = request(tensorflow=True)["BootstrapActions"]
+    assert with_tensorflow["ScriptBootstrapAction"]["Args"][-1] == "--tensorflow"
 
 
 def test_containers_are_given_by_cores_too_and_masters_not_on_spot() -> None:
-    """EMR's default scheduler counts memory alone, and a Spot node that is taken back takes a whole application with its master."""
+    """EMR's default scheduler counts memory alone, and an application ends with the Spot node of its master."""
     of = request()
     calculator = properties(of, "capacity-scheduler")["yarn.scheduler.capacity.resource-calculator"]
     assert calculator.endswith(".DominantResourceCalculator")
-    assert properties(of, "yarn-site")["yarn.node-labels.am.default-node-label-expression"] == "CORE"
+    labels = properties(of, "yarn-site")
+    assert labels["yarn.node-labels.am.default-node-label-expression"] == "CORE"
 
 
 def test_what_a_user_asks_for_is_in_the_request() -> None:
@@ -122,7 +130,10 @@ def test_what_a_user_asks_for_is_in_the_request() -> None:
         access={"way": "ssh", "key_pair": "mine"},
         tags={"team": "data"},
     )
-    assert groups(of)[1:] == [("CORE", "m7i.xlarge", 2, "ON_DEMAND"), ("TASK", "m5.xlarge", 4, "SPOT")]
+    assert groups(of)[1:] == [
+        ("CORE", "m7i.xlarge", 2, "ON_DEMAND"),
+        ("TASK", "m5.xlarge", 4, "SPOT"),
+    ]
     assert of["Instances"]["Ec2KeyName"] == "mine"
     assert of["AutoTerminationPolicy"] == {"IdleTimeout": 10 * 60}
     limits = of["ManagedScalingPolicy"]["ComputeLimits"]
@@ -156,7 +167,10 @@ def test_with_spark_4_the_request_has_what_the_release_has(release: str) -> None
 
 
 def test_the_starters_cluster_has_no_task_group() -> None:
-    assert [(role, count) for role, _, count, _ in groups(request(profile="starter"))] == [("MASTER", 1), ("CORE", 1)]
+    assert [(role, count) for role, _, count, _ in groups(request(profile="starter"))] == [
+        ("MASTER", 1),
+        ("CORE", 1),
+    ]
 
 
 def test_the_notebooks_cluster_is_on_demand_and_over_ssh() -> None:

@@ -1,14 +1,13 @@
 """Images from and results to a real S3 protocol server on loopback, on both backends."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from typed import Type, command_line
+from typed import Type
 
 import s3
 from conftest import SAMPLE, cli, expected_features
@@ -17,19 +16,10 @@ from fruits.listing import list_images
 from fruits.storage import Folder
 
 LABELS = ("Apple 10", "Tomato 1")
-
-
-@pytest.fixture(scope="module")
-def typed() -> Iterator[Type]:
-    """A command line of the module's own, which reaches one S3 server."""
-    with command_line() as answering:
-        yield answering
-
-
 ODD = "odd name #1 %20 é ?x=1&y;z+'\"=,🍎 "
 
 
-def test_from_s3_to_s3(typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+def test_from_s3_to_s3(s3_typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
     fs = s3.filesystem(s3_server)
     bucket = f"fruits-{backend}"
     fs.mkdir(bucket)
@@ -52,9 +42,9 @@ def test_from_s3_to_s3(typed: Type, backend: str, s3_server: str, s3_environment
     assert np.array_equal(np.array([row["features"] for row in rows], np.float32), expected_features([str(photo) for photo in photos]))
     names = {name.rpartition("/")[2] for name in fs.find(bucket)}
     assert {"results.csv", "rejected.parquet", "projection.npz", "report.html", "report.json"} <= names
-    validated = typed("validate", f"s3://{bucket}/Results", cwd=tmp_path, **s3_environment)
+    validated = s3_typed("validate", f"s3://{bucket}/Results", cwd=tmp_path, **s3_environment)
     assert (validated.returncode, validated.stdout) == (0, f"s3://{bucket}/Results: valid\n")
-    assert "nothing to do" in typed(*arguments, cwd=tmp_path, **s3_environment).stdout
+    assert "nothing to do" in s3_typed(*arguments, cwd=tmp_path, **s3_environment).stdout
     assert fs.info(f"{bucket}/Results/report.html")["ContentType"] == "text/html; charset=utf-8"  # shown by a browser, not saved
     told = fs.cat(f"{bucket}/Results/report.json").decode() + ended.stdout + ended.stderr
     assert not [value for value in s3.KEYS.values() if value in told]
@@ -64,8 +54,8 @@ def _below(fs: s3fs.S3FileSystem, bucket: str, folder: str) -> list[str]:
     return [path[len(bucket) + 1 :] for path in fs.find(f"{bucket}/{folder}")]
 
 
-def test_a_bucket_that_does_not_exist(typed: Type, backend: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
-    ended = typed("--backend", backend, "--input", "s3://no-such-bucket/Test", cwd=tmp_path, **s3_environment)
+def test_a_bucket_that_does_not_exist(s3_typed: Type, backend: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+    ended = s3_typed("--backend", backend, "--input", "s3://no-such-bucket/Test", cwd=tmp_path, **s3_environment)
     assert ended.returncode == 2
     assert "there is no folder s3://no-such-bucket/Test: the bucket no-such-bucket does not exist" in ended.stderr
     assert not (tmp_path / "results").exists()

@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -13,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from typed import Type, command_line
+from typed import Type
 
 import s3
 from conftest import SAMPLE, cli
@@ -24,13 +23,6 @@ from fruits.manifest import find_images
 PHOTOS = sorted((SAMPLE / "Apple 10").glob("*.jpg")) + sorted((SAMPLE / "Tomato 1").glob("*.jpg"))
 SCHEMA = ["Bucket", "Key", "VersionId", "IsLatest", "IsDeleteMarker", "Size", "LastModifiedDate", "ETag", "StorageClass"]
 DATE, VERSION = "2026-11-22T07:00:00.000Z", "null"
-
-
-@pytest.fixture(scope="module")
-def typed() -> Iterator[Type]:
-    """A command line of the module's own, which reaches one S3 server. Its second run on Spark has the JVM of the first."""
-    with command_line() as answering:
-        yield answering
 
 
 def fill(fs: s3fs.S3FileSystem, bucket: str) -> dict[str, dict[str, Any]]:
@@ -62,7 +54,7 @@ def paths(fs: s3fs.S3FileSystem, bucket: str, part: str) -> list[str]:
     return sorted(path for name in names for path in pq.read_table(name, filesystem=fs, partitioning=None)["path"].to_pylist())
 
 
-def test_an_inventory_is_a_listing(typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
+def test_an_inventory_is_a_listing(s3_typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path) -> None:
     fs, bucket = s3.filesystem(s3_server), f"inventory-{backend}"
     known = fill(fs, bucket)
     urls = sorted(f"s3://{bucket}/{key}" for key in known)
@@ -91,7 +83,7 @@ def test_an_inventory_is_a_listing(typed: Type, backend: str, s3_server: str, s3
     }
     fs.pipe(f"{bucket}/{inventory}/manifest.json", json.dumps(manifest).encode())
     by_json = ("--manifest", f"s3://{bucket}/{inventory}/manifest.json")
-    planned = json.loads(typed(*job, *by_json, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
+    planned = json.loads(s3_typed(*job, *by_json, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
     # The identities are those of the listing: nothing is left to do.
     assert (planned["images"], planned["reused"], planned["nothing_to_do"]) == (10, 10, True)
     assert planned["ignored"] == {"old versions": 1, "deletion markers": 1, "folder markers": 1, "named again in the manifest": 1}
@@ -100,37 +92,37 @@ def test_an_inventory_is_a_listing(typed: Type, backend: str, s3_server: str, s3
     alone = tmp_path / "part.csv"
     for drop in ((), (2, 3, 4), (2, 3, 4, 5, 6, 7, 8)):  # without versions; Bucket and Key alone: sizes and ETags are asked of S3
         alone.write_text(as_csv([[value for at, value in enumerate(values) if at not in drop] for values in rows]))
-        planned = json.loads(typed(*job, "--manifest", alone, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
+        planned = json.loads(s3_typed(*job, "--manifest", alone, "--dry-run", cwd=tmp_path, **s3_environment).stdout)
         assert (planned["images"], planned["nothing_to_do"]) == (10, True), drop
     alone.write_text("one column\n")
-    assert "has no columns Bucket and Key" in typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
+    assert "has no columns Bucket and Key" in s3_typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
     alone.write_text(as_csv([rows[0], [bucket, "Other/x.jpg", *rows[0][2:]]]))
-    refused = typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment)
+    refused = s3_typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment)
     assert refused.returncode == 2
     assert re.search(rf"{alone}, line 2: .* is not below --input s3://{bucket}/Test", refused.stderr)
     alone.write_text(as_csv([rows[0], rows[1][:-1]]))
-    assert f"{alone}, line 2: not as the lines before it" in typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
+    assert f"{alone}, line 2: not as the lines before it" in s3_typed(*job, "--manifest", alone, cwd=tmp_path, **s3_environment).stderr
 
 
 def test_objects_that_change_vanish_or_were_never_there(
-    typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path
+    s3_typed: Type, backend: str, s3_server: str, s3_environment: dict[str, str], tmp_path: Path
 ) -> None:
     fs, bucket = s3.filesystem(s3_server), f"changes-{backend}"
     keys = list(fill(fs, bucket))
     job = ("--backend", backend, "--input", f"s3://{bucket}/Test", "--output", f"s3://{bucket}/Results", "--features-only", "--json")
-    assert typed(*job, cwd=tmp_path, **s3_environment).returncode == 0
+    assert s3_typed(*job, cwd=tmp_path, **s3_environment).returncode == 0
     fs.rm(f"{bucket}/{keys[0]}")
     fs.pipe(f"{bucket}/{keys[1]}", PHOTOS[9].read_bytes())
-    changed = json.loads(typed(*job, cwd=tmp_path, **s3_environment).stdout)
+    changed = json.loads(s3_typed(*job, cwd=tmp_path, **s3_environment).stdout)
     print(f"{backend}: {changed['images']}")
     assert (changed["images"]["reused"], changed["images"]["to_do"], changed["images"]["vanished"]) == (8, {"changed": 1}, 1)
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([f"s3a://{bucket}/{keys[2]}", keys[4].removeprefix("Test/"), "Apple 10/gone.jpg"]) + "\n", encoding="utf-8")
-    named = json.loads(typed(*job, "--manifest", listed, cwd=tmp_path, **s3_environment).stdout)
+    named = json.loads(s3_typed(*job, "--manifest", listed, cwd=tmp_path, **s3_environment).stdout)
     assert (named["images"]["found"], named["images"]["reused"], named["images"]["vanished"]) == (3, 2, 7)
     assert named["rejected_by_reason"] == {"not-found": 1}
     assert paths(fs, bucket, "Results/features") == sorted(f"s3://{bucket}/{keys[number]}" for number in (2, 4))
-    shown = json.loads(typed("rejected", f"s3://{bucket}/Results", "--json", cwd=tmp_path, **s3_environment).stdout)
+    shown = json.loads(s3_typed("rejected", f"s3://{bucket}/Results", "--json", cwd=tmp_path, **s3_environment).stdout)
     assert [(row["path"], row["reason"]) for row in shown] == [(f"s3://{bucket}/Test/Apple 10/gone.jpg", "not-found")]
 
 

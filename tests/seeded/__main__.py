@@ -55,7 +55,18 @@ def seeded(root: Path, fault: Fault) -> Iterator[None]:
 
 
 def pytest(root: Path, tests: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout", "120", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "--timeout",
+        "120",
+        *tests,
+    ]
     # Before what is installed, which may be the checkout.
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from any_files import search
+from batches import assert_independent_of_batch
 from mutants import each_has_an_outcome
 
 from conftest import ENGINES, Engine
+from fruits.model import Engine as Runtime
 
 
 @pytest.mark.parametrize(("what", "images"), [("decode", 20_000), ("run", 1_000)])
@@ -20,3 +22,8 @@ def test_any_files_are_featurized_or_rejected(request: pytest.FixtureRequest, tm
     seen = search(engines, tmp_path, examples=25)
     assert seen["featurized"] > 10
     assert seen["rejected"] > 10
+
+
+@pytest.mark.parametrize("engine", ["litert", "openvino"])
+def test_features_do_not_depend_on_the_batch(engine: Runtime) -> None:
+    assert_independent_of_batch(engine, range(2, 33))

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from batches import assert_independent_of_batch, photos
 
-from conftest import SAMPLE
 from fruits.errors import RunFailed
 from fruits.machine import multiplies_bfloat16
 from fruits.model import GRAPH, WEIGHTS, Asset, Engine, network
@@ -18,19 +17,13 @@ from fruits.model import GRAPH, WEIGHTS, Asset, Engine, network
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    photos = [photo for label in sorted(SAMPLE.iterdir()) for photo in sorted(label.glob("*.jpg"))][::10][:32]
-    return np.stack([np.asarray(Image.open(photo).resize((224, 224))) for photo in photos])
+    return photos()
 
 
 @pytest.mark.parametrize("engine", ["litert", "openvino"])
-def test_features_do_not_depend_on_the_batch(engine: Engine, pixels: np.ndarray) -> None:
-    infer = network(engine)
-    one_by_one = np.concatenate([infer(pixels[i : i + 1]) for i in range(32)])
-    assert one_by_one.shape == (32, 1280)
-    assert one_by_one.dtype == np.float32
-    for size in (2, 3, 5, 8, 16, 31, 32):
-        batches = np.concatenate([infer(pixels[i : i + size]) for i in range(0, 32, size)])
-        assert np.array_equal(batches, one_by_one), f"batch of {size}"
+def test_features_do_not_depend_on_the_batch(engine: Engine) -> None:
+    """`tests/slow` has all sizes from 2 to 32."""
+    assert_independent_of_batch(engine, (2, 3, 5, 8, 16, 31, 32))
 
 
 def test_keras_and_litert_agree(pixels: np.ndarray) -> None:
